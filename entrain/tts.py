@@ -1,0 +1,166 @@
+"""Text to speech: what every voice must do, what each can do by itself, and the default voice, hibari."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from entrain.audio import Audio
+from entrain.turn import Word
+
+
+class TTSError(RuntimeError):
+    """The voice can't speak; the message says what to install or what to change."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """How far a voice's own knob may go, and how much it can be trusted.
+
+    `grade`: "exact" (what is asked is what is heard), "calibrated" (monotone, within a few per cent),
+    "guidance" (a hint only).
+    """
+
+    low: float
+    high: float
+    grade: Literal["exact", "calibrated", "guidance"]
+
+    def clamp(self, value: float) -> float:
+        return min(max(value, self.low), self.high)
+
+
+@dataclass(frozen=True)
+class Capability:
+    """A voice's native knobs; None where it has none. What is missing is done on the waveform."""
+
+    pitch_st: Span | None = None
+    range_x: Span | None = None
+    rate_x: Span | None = None
+    level_db: Span | None = None
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """A request to a voice, relative to its own default rendition of the same text."""
+
+    pitch_st: float = 0.0
+    range_x: float = 1.0
+    rate_x: float = 1.0
+    level_db: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rendition:
+    """What a voice made of a text.
+
+    `words` carry times where the synthesiser knows them. `applied` is the part of the asked knobs that the
+    voice took upon itself, after its own limits; the rest is left for the waveform.
+    """
+
+    audio: Audio
+    text: str
+    words: tuple[Word, ...] = ()
+    applied: Knobs = Knobs()
+
+
+@runtime_checkable
+class TTS(Protocol):
+    """A voice. Implement these four members and entrain can drive it; see `examples/new_engine.py`."""
+
+    @property
+    def name(self) -> str:
+        """Engine and voice, as in "hibari:heart"; it names the voice's profile."""
+        ...
+
+    @property
+    def rate_hz(self) -> int: ...
+
+    @property
+    def capability(self) -> Capability: ...
+
+    def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
+        """Speak `text`. Text with nothing to say gives a rendition of no samples. The same text and knobs
+        give the same samples. Raises `TTSError` when the engine fails."""
+        ...
+
+
+class Hibari:
+    """hibari-tts: English, 24 kHz, its weights inside its wheel, about .01 of real time on one core.
+
+    The network predicts F0, so pitch and range are edited before the waveform is made. Beyond ±2 semitones its
+    phase no longer fits (predicted quality falls from 4.1 to 2.5), so that is where the native span ends. Its speed knob moves in
+    whole frames (.75 asked gives .73, 1.3 gives 1.16), so rate is left to the waveform.
+    """
+
+    rate_hz = 24_000
+    capability = Capability(pitch_st=Span(-2, 2, "exact"), range_x=Span(0.6, 1.5, "exact"))
+
+    def __init__(self, voice: str = "heart", seed: int = 0) -> None:
+        self.voice, self.seed = voice, seed
+        self.name = f"hibari:{voice}"
+
+    @cached_property
+    def _engine(self) -> Any:
+        hibari = require("hibari", "pip install hibari-tts")
+        return hibari.Hibari(voice=self.voice)
+
+    def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
+        assert self.capability.pitch_st and self.capability.range_x
+        pitch_st = self.capability.pitch_st.clamp(knobs.pitch_st)
+        range_x = self.capability.range_x.clamp(knobs.range_x)
+        rng = np.random.default_rng(self.seed)
+        try:
+            chunks = [self._chunk(phonemes, pitch_st, range_x, rng) for phonemes in self._engine.phonemize(text)]
+        except Exception as error:  # an onnxruntime or G2P fault: the caller must know which voice failed
+            raise TTSError(f"{self.name} could not say {text[:60]!r}: {error}") from error
+        samples = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+        return Rendition(Audio(samples, self.rate_hz), text, applied=Knobs(pitch_st=pitch_st, range_x=range_x))
+
+    def _chunk(self, phonemes: str, pitch_st: float, range_x: float, rng: np.random.Generator) -> Any:
+        from hibari import dsp
+
+        ids = self._engine.ids(phonemes)
+        if len(ids) < 3:
+            return np.zeros(0, np.float32)
+        feed = {"ids": np.asarray([ids], np.int64), "speed": np.ones(1, np.float32)}
+        *spectra, f0_hz = (output[0] for output in self._engine.sess.run(None, feed))  # five of (601, T); (T,)
+        f0_hz = np.array(f0_hz, np.float32)
+        voiced = f0_hz >= 40.0
+        octaves = np.log2(f0_hz[voiced])
+        if octaves.size:
+            centre = octaves.mean()
+            f0_hz[voiced] = 2 ** (centre + (octaves - centre) * range_x + pitch_st / 12)
+        return dsp.synth(*spectra, f0_hz, rng)
+
+
+# Each engine's class, and where it lives; the modules are imported when the engine is asked for.
+ENGINES = {
+    "hibari": "entrain.tts:Hibari",
+    "espeak": "entrain.tts_espeak:Espeak",
+    "piper": "entrain.tts_piper:Piper",
+    "coqui": "entrain.tts_coqui:Coqui",
+    "ssml": "entrain.tts_ssml:SSML",
+}
+
+
+def load_tts(name: str = "hibari", **options: Any) -> TTS:
+    """A voice by name: "engine" or "engine:voice", as in "hibari", "espeak:en-us", "piper:/path/to/voice.onnx"."""
+    engine, _, voice = name.partition(":")
+    if engine not in ENGINES:
+        raise TTSError(f"there is no TTS engine {engine!r}. Select one of {', '.join(ENGINES)}.")
+    module, _, kind = ENGINES[engine].partition(":")
+    if voice:
+        options["voice"] = voice
+    return getattr(import_module(module), kind)(**options)
+
+
+def require(module: str, install: str) -> Any:
+    """Import an optional package, or say in a sentence what to install."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise TTSError(f"the package {module!r} is missing ({error}). Install it with: {install}") from error
