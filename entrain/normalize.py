@@ -1,0 +1,103 @@
+"""Features ↔ z-scores: causal, per speaker, starting from what is known of people in general.
+
+    mean = (k·m₀ + Σx) / (k + n)          sd² = (4·s₀² + Σ(x − x̄)²) / (4 + n − 1)
+
+with the population's mean m₀ and within-speaker spread s₀, and k turns of prior weight. Training and live use run this same code.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+
+from entrain.turn import FEATURES, Features, Finite, Mask, Record, Vector
+
+Register = Literal["any", "low", "high"]
+
+LOW_HIGH_ST = 8.1  # 160 Hz parts low voices from high ones
+SPREAD_COUNT = 4.0  # turns that the population's spread weighs
+F0_COUNT = 2.0
+"""Turns that the population's pitch weighs. The best estimate of a speaker's own mean would give .2 to .5, and
+an agent would then forget within one turn that a voice is low or high for its register. Level is left at its
+estimate of .09: a microphone's gain is unknown, so a level means nothing before it changes."""
+
+
+class Normalizer(Record):
+    """What is known of one speaker so far. Immutable: `observe` returns the next state; JSON is `model_dump_json`."""
+
+    register_: Register = "any"
+    fixed: bool = False
+    """True for a voice measured beforehand: it starts known and stays as it is."""
+    prior_mean: tuple[Finite, ...]
+    prior_sd: tuple[Finite, ...]
+    prior_count: tuple[Finite, ...]
+    n: tuple[int, ...] = (0,) * len(FEATURES)
+    mean: tuple[Finite, ...] = (0.0,) * len(FEATURES)
+    m2: tuple[Finite, ...] = (0.0,) * len(FEATURES)  # Σ(x − x̄)², Welford's
+
+    @classmethod
+    def for_person(cls, register: Register = "any") -> Normalizer:
+        """A speaker not heard yet. With register "any", their first pitch settles whether it is low or high."""
+        prior = _prior()[register]
+        count = {name: prior[name]["pseudo_count"] for name in FEATURES} | {"f0_mean_st": F0_COUNT}
+        return cls(
+            register_=register,
+            prior_mean=tuple(prior[name]["mean"] for name in FEATURES),
+            prior_sd=tuple(prior[name]["within_sd"] for name in FEATURES),
+            prior_count=tuple(count[name] for name in FEATURES),
+        )
+
+    @classmethod
+    def for_voice(cls, mean: Vector, spread: Vector) -> Normalizer:
+        """A synthetic voice, from its measured mean and spread; both `(7,)`."""
+        zeros = (0.0,) * len(FEATURES)
+        return cls(fixed=True, prior_mean=tuple(mean), prior_sd=tuple(spread), prior_count=zeros)
+
+    def observe(self, features: Features) -> Normalizer:
+        """The state after one more turn of this speaker; what is masked teaches nothing."""
+        if self.fixed:
+            return self
+        state = self._registered(features)
+        x, valid = features.vector, features.valid
+        n = np.array(state.n) + valid
+        change = np.where(valid, x - np.array(state.mean), 0.0)
+        mean = np.array(state.mean) + change / np.maximum(n, 1)
+        m2 = np.array(state.m2) + change * np.where(valid, x - mean, 0.0)
+        return state.model_copy(
+            update={"n": tuple(n.tolist()), "mean": tuple(mean.tolist()), "m2": tuple(m2.tolist())}
+        )
+
+    def location_scale(self) -> tuple[Vector, Vector]:
+        """The speaker's mean and standard deviation as far as known; each `(7,)`, the second always above 0."""
+        prior_mean, prior_sd = np.array(self.prior_mean), np.array(self.prior_sd)
+        if self.fixed:
+            return prior_mean, prior_sd
+        n, k = np.array(self.n), np.array(self.prior_count)
+        mean = (k * prior_mean + n * np.array(self.mean)) / (k + n)
+        variance = (SPREAD_COUNT * prior_sd**2 + np.array(self.m2)) / (SPREAD_COUNT + np.maximum(n - 1, 0))
+        return mean, np.sqrt(variance)
+
+    def z(self, features: Features) -> tuple[Vector, Mask]:
+        """z-scores `(7,)`, 0 where not valid, and validity `(7,)`, by the present state."""
+        mean, sd = self.location_scale()
+        return np.where(features.valid, (features.vector - mean) / sd, 0.0), features.valid
+
+    def invert(self, z: Vector) -> Vector:
+        """From z-scores `(7,)` back to the features' own units."""
+        mean, sd = self.location_scale()
+        return mean + z * sd
+
+    def _registered(self, features: Features) -> Normalizer:
+        if self.register_ != "any" or features.f0_mean_st is None:
+            return self
+        fresh = Normalizer.for_person("low" if features.f0_mean_st < LOW_HIGH_ST else "high")
+        return fresh.model_copy(update={"n": self.n, "mean": self.mean, "m2": self.m2})
+
+
+@lru_cache(maxsize=1)
+def _prior() -> dict[str, Any]:
+    return json.loads(files("entrain").joinpath("data/prior.json").read_text(encoding="utf-8"))

@@ -1,0 +1,387 @@
+"""Turn audio → Features, by Praat (Boersma & Weenink) through Parselmouth.
+
+The turn is analysed in blocks of half a second as it arrives, so that at its end only the last block is left, and
+a whole recording goes through the very same blocks: streaming equals whole, to the bit, however it was cut up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entrain.audio import Audio, clipped_count
+from entrain.syllables import count_syllables
+from entrain.turn import Features, Word
+
+Floats = NDArray[np.float64]
+
+ANALYSIS_RATE_HZ = 16_000  # faster microphones are brought to this: a meter must not depend on the device
+BLOCK_S = 0.5
+MARGIN_S = 0.1  # context either side of a block: Praat's 50 ms window at 60 Hz, and ten frames for its path finder
+STEP_S = 0.01
+FLOOR_HZ, CEILING_HZ = 60.0, 700.0  # of the first pass
+SILENCE = 0.03  # Praat's silence threshold, re the loudest sample so far (Praat's own is re the whole sound)
+DB_RE_FULL_SCALE = 10 * np.log10(4e-10)  # Praat's 0 dB is 2e-5 Pa; ours is an amplitude of 1: −93.98
+
+MIN_INTENSITY_S = 0.064  # 6.4 / 100 Hz, Praat's shortest sound for an intensity
+MIN_JITTER_S = 0.0853  # Praat's shortest sound for a voice report
+MIN_VOICED_S = 0.05  # fewer voiced frames than five say little of a turn's pitch
+MIN_PAUSE_S = 0.2
+MIN_SOUND_S = 0.1  # de Jong & Wempe's minimum sounding interval
+SPEECH_DROP_DB = 25.0  # de Jong & Wempe 2009: speech is within 25 dB of the 99th percentile of intensity …
+DIP_DB = 2.0  # … and two syllables are parted by a dip of 2 dB
+MAX_CLIPPED = 0.001
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What the blocks of one turn gave; arrays over frames of `STEP_S`, `(T,)`."""
+
+    first_hz: Floats  # first pass, voiced frames only (V1,)
+    f0_hz: Floats  # second pass, 0 where unvoiced (T,)
+    strength: Floats  # autocorrelation at the period (T,)
+    power: Floats  # energy per frame re full scale, window of 64 ms, as in `To Intensity 100` (T,)
+    smooth_db: Floats  # intensity for syllables, window of 128 ms, as in `To Intensity 50` (T,)
+    jitter: Floats  # one value a block, weighted by … (B,)
+    shimmer: Floats  # (B,)
+    n_periods: Floats  # … its number of periods (B,)
+
+
+class Extractor:
+    """Measures one turn while it is spoken: `feed` as audio comes, `finish` at its end.
+
+    Pitch is tracked twice: between 60 and 700 Hz, then between ¾ of the first quartile and 1½ times the third of
+    what the turn gave so far (Hirst 2011, "The analysis by synthesis of speech melody"), which kills octave errors.
+    """
+
+    def __init__(self, rate_hz: int) -> None:
+        self.rate_hz = rate_hz
+        self._pending: NDArray[np.float32] = np.zeros(0, np.float32)  # from the open block's left margin on
+        self._n_left = 0  # samples of `_pending` that are margin
+        self.n_samples = 0
+        self._n_clipped = 0
+        self._peak = 0.0
+        self._first_hz: Floats = np.zeros(0)
+        self._frames: list[Floats] = []  # one (4, T) a block: f0_hz, strength, power, smooth_db
+        self._quality: list[tuple[float, float, float]] = []  # jitter, shimmer, n_periods
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """Add `(N,)` samples at `rate_hz`; analyses every block that is now complete with its margin."""
+        self.n_samples += len(samples)
+        self._pending = np.concatenate([self._pending, samples])
+        n_block, n_margin = self._count(BLOCK_S), self._count(MARGIN_S)
+        while len(self._pending) >= self._n_left + n_block + n_margin:
+            self._analyse(self._pending[: self._n_left + n_block + n_margin], n_block)
+            start_of_next = self._n_left + n_block
+            kept = min(start_of_next, n_margin)
+            self._pending = self._pending[start_of_next - kept :]
+            self._n_left = kept
+
+    def finish(
+        self, text: str = "", words: Iterable[Word] = (), speech_s: float | None = None
+    ) -> Features:
+        """The turn's features. `text` (or `words`) gives the syllables, word times the pauses, where there are any;
+        `speech_s` overrides both (an agent's synthesiser knows)."""
+        n_rest = len(self._pending) - self._n_left
+        if n_rest:
+            self._analyse(self._pending, n_rest)
+            self._pending, self._n_left = np.zeros(0, np.float32), 0
+        return summarise(self._blocks(), self.n_samples, self._n_clipped, self.rate_hz, text, tuple(words), speech_s)
+
+    def _count(self, seconds: float) -> int:
+        return round(seconds * self.rate_hz)
+
+    def _blocks(self) -> Blocks:
+        frames = np.concatenate(self._frames, axis=1) if self._frames else np.zeros((4, 0))
+        quality = np.array(self._quality).reshape(-1, 3)
+        return Blocks(self._first_hz, *frames, *quality.T)
+
+    def _analyse(self, samples: NDArray[np.float32], n_block: int) -> None:
+        """One block: `samples` is left margin + `n_block` + right margin (shorter at the turn's ends)."""
+        block = samples[self._n_left : self._n_left + n_block]
+        self._n_clipped += clipped_count(block)
+        audio = Audio(samples, self.rate_hz)
+        if self.rate_hz > ANALYSIS_RATE_HZ:
+            audio = audio.resample(ANALYSIS_RATE_HZ)
+        signal = audio.samples.astype(np.float64)
+        if len(signal) < MIN_INTENSITY_S * audio.rate_hz * 1.01 or not np.ptp(signal):
+            return  # nothing measurable: its time still counts in the duration
+        signal -= signal.mean()  # a microphone's DC offset is no loudness
+        start_s = self._n_left / self.rate_hz
+        end_s = start_s + n_block / self.rate_hz
+        loudest = float(np.abs(signal).max())
+        self._peak = max(self._peak, loudest)
+        sound = _sound(signal, audio.rate_hz)
+        silence = min(1.0, SILENCE * self._peak / loudest)
+
+        first = _pitch(sound, FLOOR_HZ, CEILING_HZ, silence)
+        times, hz, _ = _frames(first)
+        inside = (times >= start_s) & (times < end_s)
+        self._first_hz = np.concatenate([self._first_hz, hz[inside & (hz > 0)]])
+        floor_hz, ceiling_hz = pitch_limits(self._first_hz)
+        second = _pitch(sound, floor_hz, ceiling_hz, silence)
+        times, hz, strength = _frames(second)
+        inside = (times >= start_s) & (times < end_s)
+        power = 10 ** ((_intensity(sound, 100.0, times) + DB_RE_FULL_SCALE) / 10)
+        smooth_db = _intensity(sound, 50.0, times) + DB_RE_FULL_SCALE
+        self._frames.append(np.stack([hz, strength, power, smooth_db])[:, inside])
+        if len(signal) >= MIN_JITTER_S * audio.rate_hz and hz[inside].any():
+            self._quality.append(_voice_quality(sound, second, start_s, end_s))
+
+
+def extract(
+    audio: Audio, text: str = "", words: Iterable[Word] = (), profile: Literal["entrain-1", "praat-75-600"] = "entrain-1"
+) -> Features:
+    """The features of one turn. Empty, silent, unvoiced, too short or clipped audio gives None where nothing can
+    be measured, with the reason in `Features.missing`; it never raises for such audio and never gives NaN."""
+    if profile == "praat-75-600":
+        return extract_praat_75_600(audio, text, words)
+    extractor = Extractor(audio.rate_hz)
+    extractor.feed(audio.samples)
+    return extractor.finish(text, words)
+
+
+def pitch_limits(first_hz: Floats) -> tuple[float, float]:
+    """Floor and ceiling of the second pass from the voiced frames of the first, `(V,)` in Hz."""
+    if len(first_hz) < 20:  # .2 s of voice: too little for quartiles
+        return FLOOR_HZ, CEILING_HZ
+    q25, q75 = np.quantile(first_hz, [0.25, 0.75])
+    return max(FLOOR_HZ, 0.75 * float(q25)), min(CEILING_HZ, 1.5 * float(q75))
+
+
+def track_f0(audio: Audio) -> tuple[Floats, float, float]:
+    """F0 of a whole recording by the same two passes: `(T,)` in Hz, 0 where unvoiced, with the floor and ceiling.
+
+    For synthesised speech, where all of it is there at once. Too short or silent: no frames.
+    """
+    signal = audio.resample(min(audio.rate_hz, ANALYSIS_RATE_HZ)).samples.astype(np.float64)
+    if len(signal) < MIN_INTENSITY_S * ANALYSIS_RATE_HZ or not np.ptp(signal):
+        return np.zeros(0), FLOOR_HZ, CEILING_HZ
+    sound = _sound(signal, min(audio.rate_hz, ANALYSIS_RATE_HZ))
+    first_hz = _frames(_pitch(sound, FLOOR_HZ, CEILING_HZ, SILENCE))[1]
+    floor_hz, ceiling_hz = pitch_limits(first_hz[first_hz > 0])
+    return _frames(_pitch(sound, floor_hz, ceiling_hz, SILENCE))[1], floor_hz, ceiling_hz
+
+
+def summarise_f0(f0_hz: Floats) -> tuple[float | None, float | None]:
+    """Mean and 5–95 % range in semitones re 100 Hz of voiced frames; None with less than 50 ms of voice."""
+    semitones = 12 * np.log2(f0_hz[f0_hz > 0] / 100)
+    if len(semitones) * STEP_S < MIN_VOICED_S:
+        return None, None
+    q05, q95 = np.quantile(semitones, [0.05, 0.95])
+    return float(semitones.mean()), float(q95 - q05)
+
+
+def summarise(
+    blocks: Blocks, n_samples: int, n_clipped: int, rate_hz: int,
+    text: str, words: tuple[Word, ...], speech_s: float | None,
+) -> Features:  # fmt: skip
+    """From frames to the turn's seven values and their context."""
+    duration_s = n_samples / rate_hz
+    clipped_ratio = n_clipped / n_samples if n_samples else 0.0
+    f0_hz = _without_outliers(blocks)
+    voiced = f0_hz > 0
+    active = speech_mask(blocks.smooth_db)
+    if speech_s is None:
+        speech_s = speech_seconds(words) or float(active.sum() * STEP_S)
+    n_syllables, rate_source = count_syllables(text or " ".join(w.text for w in words)), "words"
+    if not n_syllables:
+        n_syllables, rate_source = count_nuclei(blocks.smooth_db, voiced, active), "nuclei"
+    values: dict[str, float | None] = dict(zip(("f0_mean_st", "f0_range_st"), summarise_f0(f0_hz), strict=True))
+    if voiced.any():
+        strength = np.clip(blocks.strength[voiced], 1e-15, 1 - 1e-15)  # Praat's own limits
+        values["level_db"] = 10 * float(np.log10(blocks.power[voiced].mean()))
+        values["nhr"] = float(np.mean((1 - strength) / strength))
+    for name, of_blocks in (("jitter", blocks.jitter), ("shimmer", blocks.shimmer)):
+        known = np.isfinite(of_blocks) & (blocks.n_periods > 0)
+        if known.any():
+            values[name] = float(np.average(of_blocks[known], weights=blocks.n_periods[known]))
+    if speech_s >= MIN_SOUND_S and n_syllables and (voiced.any() or rate_source == "words"):
+        values["rate_syll_s"] = n_syllables / speech_s
+    return mask_doubtful(
+        values, duration_s=duration_s, speech_s=speech_s, voiced_s=float(voiced.sum() * STEP_S),
+        clipped_ratio=clipped_ratio, n_syllables=n_syllables, rate_source=rate_source,
+    )  # fmt: skip
+
+
+def mask_doubtful(values: dict[str, float | None], profile: str = "entrain-1", **context: Any) -> Features:
+    """Give each value that is missing or can't be trusted its reason; clipped sound keeps pitch and rate only."""
+    missing: dict[str, str] = {}
+    clipped = context["clipped_ratio"] > MAX_CLIPPED
+    too_short = {"level_db": MIN_INTENSITY_S, "jitter": MIN_JITTER_S, "shimmer": MIN_JITTER_S}
+    for name in ("f0_mean_st", "f0_range_st", "level_db", "rate_syll_s", "jitter", "shimmer", "nhr"):
+        value = values.get(name)
+        if value is not None and not np.isfinite(value):
+            value = None
+        if clipped and name in ("level_db", "shimmer", "nhr"):
+            value, missing[name] = None, "clipped"
+        elif value is None:
+            short = context["duration_s"] < too_short.get(name, MIN_VOICED_S)
+            missing[name] = "too short" if short else "no speech" if name == "rate_syll_s" else "unvoiced"
+        values[name] = value
+    if values["rate_syll_s"] is None:
+        context["rate_source"] = "none"
+    return Features(**values, missing=missing, profile=profile, **context)
+
+
+def speech_seconds(words: tuple[Word, ...]) -> float:
+    """Seconds of speech from word times, gaps under .2 s bridged; 0 where the words carry no times."""
+    spans = sorted((w.start_s, w.end_s) for w in words if w.start_s is not None and w.end_s is not None)
+    total_s, reach_s = 0.0, -np.inf
+    for start_s, end_s in spans:
+        from_s = reach_s if start_s - reach_s < MIN_PAUSE_S else start_s
+        total_s += max(0.0, end_s - max(from_s, min(start_s, reach_s)))
+        reach_s = max(reach_s, end_s)
+    return float(total_s)
+
+
+def speech_mask(smooth_db: Floats) -> NDArray[np.bool_]:
+    """Which frames `(T,)` are speech: within 25 dB of the loudest, pauses under .2 s filled, blips under .1 s dropped."""
+    if not len(smooth_db):
+        return np.zeros(0, bool)
+    active = smooth_db > np.quantile(smooth_db, 0.99) - SPEECH_DROP_DB
+    active = _fill(active, False, MIN_PAUSE_S, inner_only=True)
+    return _fill(active, True, MIN_SOUND_S, inner_only=False)
+
+
+def count_nuclei(smooth_db: Floats, voiced: NDArray[np.bool_], active: NDArray[np.bool_]) -> int:
+    """Syllable nuclei: voiced intensity peaks parted by dips of 2 dB (de Jong & Wempe 2009, Behav. Res. Methods 41)."""
+    from scipy.signal import find_peaks
+
+    if len(smooth_db) < 3:
+        return 0
+    peaks, _ = find_peaks(smooth_db, prominence=DIP_DB)
+    return int(np.count_nonzero(voiced[peaks] & active[peaks]))
+
+
+def _without_outliers(blocks: Blocks) -> Floats:
+    """Second-pass F0 with what lies outside the whole turn's limits unvoiced: early blocks knew only themselves."""
+    floor_hz, ceiling_hz = pitch_limits(blocks.first_hz)
+    kept = (blocks.f0_hz >= floor_hz) & (blocks.f0_hz <= ceiling_hz)
+    if len(blocks.smooth_db):  # and what is far below the turn's loudest: noise before the first word
+        kept &= blocks.smooth_db > blocks.smooth_db.max() - 20 * np.log10(1 / SILENCE)
+    return np.where(kept, blocks.f0_hz, 0.0)
+
+
+def _fill(mask: NDArray[np.bool_], value: bool, shorter_than_s: float, inner_only: bool) -> NDArray[np.bool_]:
+    """Flip runs of `value` shorter than the given time (at the ends too, unless `inner_only`)."""
+    flipped = mask.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate(([not value], mask, [not value])) == value))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        at_end = start == 0 or end == len(mask)
+        if (end - start) * STEP_S < shorter_than_s - 1e-9 and not (inner_only and at_end):
+            flipped[start:end] = not value
+    return flipped
+
+
+# --- Praat ------------------------------------------------------------------------------------------------------
+
+
+def _sound(signal: Floats, rate_hz: int) -> Any:
+    import parselmouth
+
+    return parselmouth.Sound(signal, sampling_frequency=rate_hz)
+
+
+def _pitch(sound: Any, floor_hz: float, ceiling_hz: float, silence: float) -> Any:
+    """`To Pitch (ac)` with Praat's standard costs, every `STEP_S`."""
+    return sound.to_pitch_ac(
+        time_step=STEP_S, pitch_floor=floor_hz, max_number_of_candidates=15, very_accurate=False,
+        silence_threshold=silence, voicing_threshold=0.45, octave_cost=0.01, octave_jump_cost=0.35,
+        voiced_unvoiced_cost=0.14, pitch_ceiling=ceiling_hz,
+    )  # fmt: skip
+
+
+def _frames(pitch: Any) -> tuple[Floats, Floats, Floats]:
+    """Times in s, F0 in Hz (0 unvoiced), strength; each `(T,)`."""
+    selected = pitch.selected_array
+    return pitch.xs(), selected["frequency"].astype(float), selected["strength"].astype(float)
+
+
+def _intensity(sound: Any, floor_hz: float, times: Floats) -> Floats:
+    """`To Intensity floor 0 no` in dB, read off at `times` `(T,)`; its window is 6.4 / floor seconds."""
+    shortest_s = 6.4 / floor_hz
+    if sound.duration <= shortest_s:
+        floor_hz = 6.41 / sound.duration
+    intensity = sound.to_intensity(minimum_pitch=floor_hz, subtract_mean=False)
+    return np.interp(times, intensity.xs(), np.maximum(intensity.values[0], -300.0))  # digital silence is −inf
+
+
+def _voice_quality(sound: Any, pitch: Any, start_s: float, end_s: float) -> tuple[float, float, float]:
+    """Local jitter and shimmer between two times, and over how many periods."""
+    from parselmouth.praat import call
+
+    pulses = call([sound, pitch], "To PointProcess (cc)")
+    limits = (start_s, end_s, 0.0001, 0.02, 1.3)
+    jitter = call(pulses, "Get jitter (local)", *limits)
+    shimmer = call([sound, pulses], "Get shimmer (local)", *limits, 1.6)
+    return jitter, shimmer, float(call(pulses, "Get number of periods", *limits))
+
+
+def extract_praat_75_600(audio: Audio, text: str = "", words: Iterable[Word] = ()) -> Features:
+    """The field's canonical script, to its digits: pitch 75–600 Hz, octave errors and all, at the audio's own rate.
+
+    Jitter and shimmer are those of the voiced intervals joined, with the pulses of `Pitch: To PointProcess`.
+    `level_db` is the voiced-only intensity. For repeating published tables; otherwise use the default profile.
+    """
+    canonical = praat_75_600(audio)
+    ours = extract(audio, text, words)
+    mean_hz, log_range = canonical["f0_mean_hz"], canonical["log10_f0_range"]
+    values = {
+        "f0_mean_st": None if mean_hz is None else 12 * float(np.log2(mean_hz / 100)),
+        "f0_range_st": None if log_range is None else 12 * log_range / float(np.log10(2)),
+        "level_db": None if canonical["voiced_db"] is None else canonical["voiced_db"] + DB_RE_FULL_SCALE,
+        "rate_syll_s": ours.rate_syll_s,
+    } | {name: canonical[name] for name in ("jitter", "shimmer", "nhr")}
+    context = ours.model_dump(include={"duration_s", "speech_s", "clipped_ratio", "n_syllables", "rate_source"})
+    return mask_doubtful(values, profile="praat-75-600", voiced_s=canonical["voiced_s"] or 0.0, **context)
+
+
+def praat_75_600(audio: Audio) -> dict[str, float | None]:
+    """The canonical script's own figures, in its own units; None where Praat has none."""
+    from parselmouth import PraatError
+    from parselmouth.praat import call
+
+    found: dict[str, float | None] = dict.fromkeys(
+        ("f0_mean_hz", "f0_min_hz", "f0_max_hz", "f0_q05_hz", "f0_q95_hz", "log10_f0_mean", "log10_f0_range",
+         "intensity_db", "voiced_db", "jitter", "shimmer", "nhr", "nhr_voiced", "voiced_s")
+    )  # fmt: skip
+    try:
+        sound = _sound(audio.samples.astype(np.float64), audio.rate_hz)
+        found["intensity_db"] = call(call(sound, "To Intensity", 100, 0, "no"), "Get mean", 0, 0, "energy")
+        pitch = call(sound, "To Pitch", 0, 75, 600)
+        hz = pitch.selected_array["frequency"]
+        if not hz.any():
+            return found
+        q05, q95 = (call(pitch, "Get quantile", 0, 0, q, "Hertz") for q in (0.05, 0.95))
+        found |= {
+            "f0_mean_hz": call(pitch, "Get mean", 0, 0, "Hertz"),
+            "f0_min_hz": call(pitch, "Get minimum", 0, 0, "Hertz", "Parabolic"),
+            "f0_max_hz": call(pitch, "Get maximum", 0, 0, "Hertz", "Parabolic"),
+            "f0_q05_hz": q05, "f0_q95_hz": q95,
+            "log10_f0_mean": float(np.log10(hz[hz > 0]).mean()), "log10_f0_range": float(np.log10(q95 / q05)),
+            "nhr": _nhr(hz, pitch.selected_array["strength"]),
+        }  # fmt: skip
+        pulses = call([sound, pitch], "To PointProcess (cc)")
+        grid = call(pulses, "To TextGrid (vuv)", 0.02, 1 / found["f0_mean_hz"])
+        parts = call([sound, grid], "Extract intervals where", 1, "no", "is equal to", "V")
+        voiced = call(parts, "Concatenate") if isinstance(parts, list) else parts
+        found["voiced_s"] = voiced.duration
+        found["voiced_db"] = call(call(voiced, "To Intensity", 100, 0, "no"), "Get mean", 0, 0, "energy")
+        voiced_pitch = call(voiced, "To Pitch", 0, 75, 600)
+        found["nhr_voiced"] = _nhr(*(voiced_pitch.selected_array[k] for k in ("frequency", "strength")))
+        pulses = call(voiced_pitch, "To PointProcess")
+        found["jitter"] = call(pulses, "Get jitter (local)", 0, 0, 0.0001, 0.02, 1.3)
+        found["shimmer"] = call([voiced, pulses], "Get shimmer (local)", 0, 0, 0.0001, 0.02, 1.3, 1.6)
+    except PraatError:  # too short for one of its windows: what was found before stands
+        pass
+    return {name: value if value is not None and np.isfinite(value) else None for name, value in found.items()}
+
+
+def _nhr(hz: Floats, strength: Floats) -> float | None:
+    voiced = np.clip(strength[hz > 0], 1e-15, 1 - 1e-15)
+    return float(np.mean((1 - voiced) / voiced)) if len(voiced) else None

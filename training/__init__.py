@@ -1,0 +1,1 @@
+"""Offline: corpora to tables, tables to models, and the numbers that ship with entrain."""
