@@ -58,8 +58,10 @@ class Extractor:
     what the turn gave so far (Hirst 2011, "The analysis by synthesis of speech melody"), which kills octave errors.
     """
 
-    def __init__(self, rate_hz: int) -> None:
-        self.rate_hz = rate_hz
+    def __init__(self, rate_hz: int, block_s: float = BLOCK_S, voice_quality: bool = True) -> None:
+        """`block_s` may be infinite where all the audio is there at once; without `voice_quality` jitter and
+        shimmer are left out, a fifth of the time."""
+        self.rate_hz, self.block_s, self.voice_quality = rate_hz, block_s, voice_quality
         self._pending: NDArray[np.float32] = np.zeros(0, np.float32)  # from the open block's left margin on
         self._n_left = 0  # samples of `_pending` that are margin
         self.n_samples = 0
@@ -73,7 +75,9 @@ class Extractor:
         """Add `(N,)` samples at `rate_hz`; analyses every block that is now complete with its margin."""
         self.n_samples += len(samples)
         self._pending = np.concatenate([self._pending, samples])
-        n_block, n_margin = self._count(BLOCK_S), self._count(MARGIN_S)
+        if self.block_s == np.inf:
+            return
+        n_block, n_margin = self._count(self.block_s), self._count(MARGIN_S)
         while len(self._pending) >= self._n_left + n_block + n_margin:
             self._analyse(self._pending[: self._n_left + n_block + n_margin], n_block)
             start_of_next = self._n_left + n_block
@@ -91,6 +95,11 @@ class Extractor:
             self._analyse(self._pending, n_rest)
             self._pending, self._n_left = np.zeros(0, np.float32), 0
         return summarise(self._blocks(), self.n_samples, self._n_clipped, self.rate_hz, text, tuple(words), speech_s)
+
+    @property
+    def limits_hz(self) -> tuple[float, float]:
+        """Floor and ceiling of the speaker's pitch, as far as heard."""
+        return pitch_limits(self._first_hz)
 
     def _count(self, seconds: float) -> int:
         return round(seconds * self.rate_hz)
@@ -122,19 +131,22 @@ class Extractor:
         times, hz, _ = _frames(first)
         inside = (times >= start_s) & (times < end_s)
         self._first_hz = np.concatenate([self._first_hz, hz[inside & (hz > 0)]])
-        floor_hz, ceiling_hz = pitch_limits(self._first_hz)
+        floor_hz, ceiling_hz = self.limits_hz
         second = _pitch(sound, floor_hz, ceiling_hz, silence)
         times, hz, strength = _frames(second)
         inside = (times >= start_s) & (times < end_s)
         power = 10 ** ((_intensity(sound, 100.0, times) + DB_RE_FULL_SCALE) / 10)
         smooth_db = _intensity(sound, 50.0, times) + DB_RE_FULL_SCALE
         self._frames.append(np.stack([hz, strength, power, smooth_db])[:, inside])
-        if len(signal) >= MIN_JITTER_S * audio.rate_hz and hz[inside].any():
+        if self.voice_quality and len(signal) >= MIN_JITTER_S * audio.rate_hz and hz[inside].any():
             self._quality.append(_voice_quality(sound, second, start_s, end_s))
 
 
+Profile = Literal["entrain-1", "praat-75-600"]
+
+
 def extract(
-    audio: Audio, text: str = "", words: Iterable[Word] = (), profile: Literal["entrain-1", "praat-75-600"] = "entrain-1"
+    audio: Audio, text: str = "", words: Iterable[Word] = (), profile: Profile = "entrain-1"
 ) -> Features:
     """The features of one turn. Empty, silent, unvoiced, too short or clipped audio gives None where nothing can
     be measured, with the reason in `Features.missing`; it never raises for such audio and never gives NaN."""
@@ -151,20 +163,6 @@ def pitch_limits(first_hz: Floats) -> tuple[float, float]:
         return FLOOR_HZ, CEILING_HZ
     q25, q75 = np.quantile(first_hz, [0.25, 0.75])
     return max(FLOOR_HZ, 0.75 * float(q25)), min(CEILING_HZ, 1.5 * float(q75))
-
-
-def track_f0(audio: Audio) -> tuple[Floats, float, float]:
-    """F0 of a whole recording by the same two passes: `(T,)` in Hz, 0 where unvoiced, with the floor and ceiling.
-
-    For synthesised speech, where all of it is there at once. Too short or silent: no frames.
-    """
-    signal = audio.resample(min(audio.rate_hz, ANALYSIS_RATE_HZ)).samples.astype(np.float64)
-    if len(signal) < MIN_INTENSITY_S * ANALYSIS_RATE_HZ or not np.ptp(signal):
-        return np.zeros(0), FLOOR_HZ, CEILING_HZ
-    sound = _sound(signal, min(audio.rate_hz, ANALYSIS_RATE_HZ))
-    first_hz = _frames(_pitch(sound, FLOOR_HZ, CEILING_HZ, SILENCE))[1]
-    floor_hz, ceiling_hz = pitch_limits(first_hz[first_hz > 0])
-    return _frames(_pitch(sound, floor_hz, ceiling_hz, SILENCE))[1], floor_hz, ceiling_hz
 
 
 def summarise_f0(f0_hz: Floats) -> tuple[float | None, float | None]:

@@ -116,7 +116,11 @@ class Store:
     def _delete(self, conversation_id: str) -> bool:
         with self.engine.begin() as connection:
             connection.execute(sa.delete(turns).where(turns.c.conversation_id == conversation_id))
-            return connection.execute(sa.delete(conversations).where(conversations.c.id == conversation_id)).rowcount > 0
+            found = connection.execute(sa.delete(conversations).where(conversations.c.id == conversation_id)).rowcount > 0
+        if self.engine.dialect.name == "sqlite":  # or the write-ahead log would still hold the pages
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return found
 
     @staticmethod
     def _select(conversation_id: str) -> sa.Select[tuple[int, str]]:
