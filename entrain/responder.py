@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 from entrain.turn import Turn
 
 REPLY_CHARACTERS = 5_000  # five minutes of speech; longer is a model that ran away
-ANSWER_BYTES = 1_000_000
+ANSWER_BYTES, HISTORY_TURNS = 1_000_000, 40
 SYSTEM = "You are in a spoken conversation. Answer in one to three short sentences of plain text, as speech."
+CHECK_KEY = "Check the key: ENTRAIN_API_KEY or OPENAI_API_KEY."
+ADVICE = {401: CHECK_KEY, 403: CHECK_KEY, 404: "Check the address and the name of the model."}
 
 
 class ResponderError(RuntimeError):
@@ -48,8 +50,7 @@ class Responder(Protocol):
 class Script:
     """The given lines, one a reply, whatever the user says.
 
-    After the last line `reply` raises `ResponderError`: an experiment's script is over when it is over, and an
-    agent that repeats its last line would spoil the recording unnoticed.
+    After the last line `reply` raises `ResponderError`: repeating it would spoil an experiment unnoticed.
     """
 
     def __init__(self, lines: Sequence[str], name: str = "script") -> None:
@@ -88,8 +89,11 @@ class Eliza:
         self._state = random.Random(seed).getstate()
 
     def reply(self, text: str, turns: Sequence[Turn]) -> str:
-        heard = _plain_english(text)
-        with self._swap:  # NLTK draws from the global generator: lend it our state, and put back what was there
+        # NLTK's patterns are ASCII, and it fails on a percent sign (its slots are %1) and the Turkish dotless i.
+        text = unicodedata.normalize("NFKD", text.replace("%", " percent").replace("’", "'"))
+        heard = text.encode("ascii", "ignore").decode()
+        # NLTK draws from the global generator: lend it our state, and put back what was there.
+        with self._swap:
             others = random.getstate()
             random.setstate(self._state)
             try:
@@ -104,81 +108,67 @@ class OpenAICompatible:
 
     `url` is the server with or without its path ("http://127.0.0.1:8080" means ".../v1"). `model` is the server's
     name for it. `key` is sent as a bearer token; left None, ENTRAIN_API_KEY or OPENAI_API_KEY is used, if set.
-    `timeout_s` bounds the whole answer, in seconds. `history_turns` bounds how far back the model sees.
+    `timeout_s` bounds the whole answer, in seconds. The model sees the last `HISTORY_TURNS` turns.
     """
 
     def __init__(
-        self,
-        url: str,
-        model: str = "default",
-        key: str | None = None,
-        system: str = SYSTEM,
-        timeout_s: float = 20.0,
-        history_turns: int = 40,
+        self, url: str, model: str = "any", key: str | None = None, system: str = SYSTEM, timeout_s: float = 9
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ResponderError(f"{url!r} is not an address; one like http://127.0.0.1:8080/v1 is needed.")
         base = url.rstrip("/").removesuffix("/chat/completions")
         self.url = f"{base}{'' if urlsplit(base).path else '/v1'}/chat/completions"
-        self.model, self.system, self.timeout_s, self.history_turns = model, system, timeout_s, history_turns
+        self.model, self.system, self.timeout_s = model, system, timeout_s
         self.name = f"openai:{parts.hostname}/{model}"
-        self._key = key if key is not None else os.getenv("ENTRAIN_API_KEY") or os.getenv("OPENAI_API_KEY", "")
+        key = os.getenv("ENTRAIN_API_KEY") or os.getenv("OPENAI_API_KEY") if key is None else key
+        self._headers = {"Authorization": f"Bearer {key.strip()}"} if key else {}
 
     def reply(self, text: str, turns: Sequence[Turn]) -> str:
         status, body = self._post({"model": self.model, "messages": self._messages(text, turns)})
         if status != 200:
-            raise ResponderError(f"{self.url} answered {status}: {_excuse(body)} {self._advice(status)}")
+            advice = ADVICE.get(status, "Check the server's log.")
+            raise ResponderError(f"{self.url} answered {status}: {_excuse(body)} {advice}")
         try:
             content = json.loads(body)["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError) as error:
-            raise ResponderError(
-                f"{self.url} answered with something that is not a chat completion ({error!r}): {_excuse(body)} "
-                "Check that the address is that of an OpenAI-compatible server."
-            ) from error
+            why = f"sent no chat completion: {_excuse(body)}"
+            raise ResponderError(f"{self.url} {why} Is the server OpenAI-compatible?") from error
         words = plain_text(content) if isinstance(content, str) else ""
         if not words:
-            raise ResponderError(f"{self.url} answered without any words. Check the model and its token limit.")
+            raise ResponderError(f"{self.url} answered without words. Check the model and its token limit.")
         return words
 
     def _messages(self, text: str, turns: Sequence[Turn]) -> list[dict[str, str]]:
-        """System, then the turns in order. Neighbours of one role are joined: many chat templates refuse them."""
+        """System, then the turns in order. Neighbours of one role are joined: chat templates refuse them."""
         roles = {"user": "user", "agent": "assistant"}
-        said = [(roles[turn.speaker], turn.text) for turn in turns[-self.history_turns :] if turn.text.strip()]
+        said = [(roles[turn.speaker], turn.text) for turn in turns[-HISTORY_TURNS:] if turn.text.strip()]
         if said[-1:] != [("user", text)]:
             said.append(("user", text))
-        joined = [(role, " ".join(words for _, words in group)) for role, group in groupby(said, lambda pair: pair[0])]
-        return [{"role": role, "content": words} for role, words in [("system", self.system), *joined] if words]
+        messages = [{"role": "system", "content": self.system}] if self.system else []
+        for role, group in groupby(said, lambda pair: pair[0]):
+            messages.append({"role": role, "content": " ".join(words for _, words in group)})
+        return messages
 
     def _post(self, payload: dict[str, Any]) -> tuple[int, bytes]:
         """Status and body. httpx bounds each read, not their sum, so the deadline is kept here."""
         import httpx2
 
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         deadline_s, body = time.monotonic() + self.timeout_s, b""
+        client = httpx2.Client(headers=self._headers, timeout=self.timeout_s)
         try:
-            with httpx2.stream("POST", self.url, json=payload, headers=headers, timeout=self.timeout_s) as answer:
+            with client, client.stream("POST", self.url, json=payload) as answer:
                 for chunk in answer.iter_bytes():
                     body += chunk
                     if time.monotonic() > deadline_s:
                         raise httpx2.ReadTimeout("still sending")
                     if len(body) > ANSWER_BYTES:
-                        raise ResponderError(f"{self.url} sent over {ANSWER_BYTES} bytes: no chat completion.")
+                        raise ResponderError(f"{self.url} sent over {ANSWER_BYTES} bytes.")
                 return answer.status_code, body
         except httpx2.TimeoutException as error:
-            raise ResponderError(
-                f"{self.url} gave no answer in {self.timeout_s:g} s. Check that the server is up and the model "
-                "loaded, or raise timeout_s."
-            ) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-            raise ResponderError(f"{self.url} can't be reached ({error}). Check the address and the server.") from error
-
-    def _advice(self, status: int) -> str:
-        if status in (401, 403):
-            return "Check the key: ENTRAIN_API_KEY or OPENAI_API_KEY."
-        if status in (400, 404, 422):
-            return f"Check the address and the model's name ({self.model!r})."
-        return "Too many requests: wait, or check the quota." if status == 429 else "Check the server's log."
+            raise ResponderError(f"{self.url} gave no answer in timeout_s, {self.timeout_s:g} s.") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise ResponderError(f"{self.url} can't be reached ({error}). Check the server.") from error
 
 
 def plain_text(content: str) -> str:
@@ -187,36 +177,24 @@ def plain_text(content: str) -> str:
     content = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", content)  # a link is its text
     content = re.sub(r"^\s*(#{1,6}|>|[-*+]|```\w*)(\s+|$)", "", content, flags=re.MULTILINE)
     content = re.sub(r"(\*\*|__|`+|(?<!\w)[*_](?=\w)|(?<=[\w.,!?])[*_](?!\w))", "", content)
-    words = " ".join("".join(c if unicodedata.category(c)[0] != "C" else " " for c in content).split())
+    words = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", content).split())
     return words if len(words) <= REPLY_CHARACTERS else words[:REPLY_CHARACTERS].rsplit(" ", 1)[0]
 
 
 def load_responder(name: str) -> Responder:
     """By name: "script:replies.txt", "eliza" or "openai:http://host:port/v1#model"."""
     kind, _, rest = name.partition(":")
-    if kind == "eliza" and not rest:
+    if name == "eliza":
         return Eliza()
     if kind == "script" and rest:
         return Script.read(rest)
     if kind == "openai" and rest:
         url, _, model = rest.partition("#")
-        return OpenAICompatible(url, model or "default")
-    raise ResponderError(
-        f"{name!r} is not a responder. Select one of script:FILE, eliza, openai:http://HOST:PORT/v1#MODEL."
-    )
+        return OpenAICompatible(url, model or "any")
+    choices = "script:FILE, eliza, openai:http://HOST:PORT/v1#MODEL"
+    raise ResponderError(f"{name!r} is not a responder. Select one of {choices}.")
 
 
 def _excuse(body: bytes) -> str:
-    """The first words of an answer that is not what was asked for; the server's own message if it has one."""
-    text = body.decode("utf-8", "replace")
-    try:
-        text = str(json.loads(text)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        pass
-    return " ".join(text.split())[:200] or "(nothing)"
-
-
-def _plain_english(text: str) -> str:
-    """ELIZA's patterns are ASCII; NLTK fails on a percent sign (its slots are %1) and on letters like the dotless i."""
-    text = text.replace("%", " percent").replace("’", "'")
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    """How an unwanted answer begins: most servers say why there."""
+    return " ".join(body.decode("utf-8", "replace").split())[:200] or "(nothing)"
