@@ -12,8 +12,8 @@ pytest.importorskip(
     "espeakng_loader", reason="espeakng-loader carries espeak-ng; pip install espeakng-loader"
 )
 
-from entrain.tts import Knobs, Rendition, TTSError, load_tts
-from entrain.tts_espeak import Espeak, speakable
+from entrain.tts import Knobs, Rendition, TTSError, load_tts  # noqa: E402
+from entrain.tts_espeak import Espeak, speakable  # noqa: E402
 
 SENTENCES = (
     "The quick brown fox jumps over the lazy dog, she says.",
