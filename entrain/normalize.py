@@ -20,10 +20,10 @@ Register = Literal["any", "low", "high"]
 
 LOW_HIGH_ST = 8.1  # 160 Hz parts low voices from high ones
 SPREAD_COUNT = 4.0  # turns that the population's spread weighs
-F0_COUNT = 2.0
-"""Turns that the population's pitch weighs. The best estimate of a speaker's own mean would give .2 to .5, and
-an agent would then forget within one turn that a voice is low or high for its register. Level is left at its
-estimate of .09: a microphone's gain is unknown, so a level means nothing before it changes."""
+PRIOR_COUNT = {"f0_mean_st": 2.0, "level_db": 0.1}
+"""Turns that the population weighs, where not as estimated. Pitch: the best estimate of a speaker's own mean would give .1 to
+.5, and an agent would forget within one turn that a voice is low or high for its register. Level: a microphone's gain is
+unknown, so a level means nothing before it changes."""
 
 
 class Normalizer(Record):
@@ -42,8 +42,8 @@ class Normalizer(Record):
     @classmethod
     def for_person(cls, register: Register = "any") -> Normalizer:
         """A speaker not heard yet. With register "any", their first pitch settles whether it is low or high."""
-        prior = _prior()[register]
-        count = {name: prior[name]["pseudo_count"] for name in FEATURES} | {"f0_mean_st": F0_COUNT}
+        prior = _prior()["any"] | _prior()[register]
+        count = {name: prior[name]["pseudo_count"] for name in FEATURES} | PRIOR_COUNT
         return cls(
             register_=register,
             prior_mean=tuple(prior[name]["mean"] for name in FEATURES),

@@ -206,6 +206,18 @@ def summarise(
     )  # fmt: skip
 
 
+def with_text(features: Features, text: str, words: Iterable[Word] = ()) -> Features:
+    """The same turn once its words are known: only the rate changes, from estimated to counted."""
+    words = tuple(words)
+    n_syllables = count_syllables(text or " ".join(w.text for w in words))
+    speech_s = speech_seconds(words) or features.speech_s
+    if not n_syllables or speech_s < MIN_SOUND_S:
+        return features
+    missing = {name: why for name, why in features.missing.items() if name != "rate_syll_s"}
+    update = {"rate_syll_s": n_syllables / speech_s, "n_syllables": n_syllables, "rate_source": "words"}
+    return features.model_copy(update=update | {"speech_s": speech_s, "missing": missing})
+
+
 def mask_doubtful(values: dict[str, float | None], profile: str = "entrain-1", **context: Any) -> Features:
     """Give each value that is missing or can't be trusted its reason; clipped sound keeps pitch and rate only."""
     missing: dict[str, str] = {}

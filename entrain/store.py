@@ -146,5 +146,6 @@ def _sqlite_settings(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")  # no wait for the disk at each turn; a crash of the machine may cost the last
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -26,6 +26,9 @@ class Policy(Record):
     """−1 moves away from the user (disentrainment)."""
     features: frozenset[str] = frozenset(SPOKEN)
     """Which of `SPOKEN` to entrain."""
+    anchor: Literal["sentence", "voice"] = "sentence"
+    """What the shift is from: how the voice says this very sentence, or the voice's mean over all. From the mean, "Yes, of
+    course." (3.5 syllables/s of hibari's usual 5.4) would be rushed each time, by strategies that do not know the words."""
     max_f0_st: float = Field(default=3.0, ge=0, le=12)
     min_rate: float = Field(default=0.8, gt=0, le=1)
     max_rate: float = Field(default=1.25, ge=1, le=4)
@@ -67,6 +70,7 @@ class Targets(Record):
     weight_rate: Finite = 0.0
     weight_level: Finite = 0.0
 
+    anchor: Literal["sentence", "voice"] = "sentence"
     capped: tuple[str, ...] = ()
     """Which of them a cap or the step limit held back."""
 
@@ -78,6 +82,26 @@ class Targets(Record):
     def none(cls, voice: VoiceProfile) -> Targets:
         """The voice as it is."""
         return cls(**{name: voice.mean[FEATURES.index(name)] for name in SPOKEN})
+
+    @classmethod
+    def shifted(
+        cls,
+        voice: VoiceProfile,
+        f0_shift_st: float = 0.0,
+        f0_range_factor: float = 1.0,
+        rate_factor: float = 1.0,
+        level_shift_db: float = 0.0,
+        anchor: Literal["sentence", "voice"] = "sentence",
+    ) -> Targets:
+        """Exactly this, of all four, at full weight: for a person or a test that knows what it wants."""
+        usual = cls.none(voice)
+        return cls(
+            f0_shift_st=f0_shift_st, f0_range_factor=f0_range_factor, rate_factor=rate_factor,
+            level_shift_db=level_shift_db, f0_mean_st=usual.f0_mean_st + f0_shift_st,
+            f0_range_st=usual.f0_range_st * f0_range_factor, rate_syll_s=usual.rate_syll_s * rate_factor,
+            level_db=usual.level_db + level_shift_db, weight_f0=1.0, weight_range=1.0, weight_rate=1.0,
+            weight_level=1.0, anchor=anchor,
+        )  # fmt: skip
 
 
 def set_targets(
@@ -118,5 +142,5 @@ def set_targets(
         rate_syll_s=float(mean[rate]) * rate_factor, level_db=float(mean[level]) + shift_db,
         weight_f0=weigh("f0_mean_st"), weight_range=weigh("f0_range_st"),
         weight_rate=weigh("rate_syll_s"), weight_level=weigh("level_db"),
-        capped=tuple(sorted(capped)),
+        anchor=policy.anchor, capped=tuple(sorted(capped)),
     )  # fmt: skip

@@ -20,10 +20,10 @@ import numpy as np
 import typer
 
 from entrain.audio import Audio
+from entrain.normalize import LOW_HIGH_ST
 from entrain.prosody import extract
 from entrain.turn import FEATURES, SCHEMA
 
-LOW_HIGH_ST = 8.1  # 160 Hz parts low voices from high ones
 OUT = Path(__file__).parents[1] / "entrain" / "data" / "prior.json"
 
 
@@ -86,17 +86,15 @@ def main(
                 if name != "rate_syll_s" and (value := getattr(features, name)) is not None:
                     values[name][speaker].append(value)
     values["rate_syll_s"] = rates(data)
-    pitch_st = {speaker: float(np.median(v)) for speaker, v in values["f0_mean_st"].items()}
-    prior: dict[str, object] = {"schema": SCHEMA, "sources": "EMODB, UBA Games, AMI, PriMock57: see training/prior.py"}
-    for register in ("any", "low", "high"):
-
-        def belongs(speaker: str, register: str = register) -> bool:
-            at = pitch_st.get(speaker)
-            return register == "any" or at is None or (at < LOW_HIGH_ST) == (register == "low")
-
-        prior[register] = {
-            name: spreads({speaker: v for speaker, v in values[name].items() if belongs(speaker)}) for name in FEATURES
-        }
+    prior: dict[str, object] = {
+        "schema": SCHEMA,
+        "sources": "EMODB, UBA Games, AMI, PriMock57: see training/prior.py",
+        "any": {name: spreads(values[name]) for name in FEATURES},
+    }
+    pitch = values["f0_mean_st"]
+    for register in ("low", "high"):
+        of_register = {s: v for s, v in pitch.items() if (float(np.median(v)) < LOW_HIGH_ST) == (register == "low")}
+        prior[register] = {"f0_mean_st": spreads(of_register)}
     out.write_text(json.dumps(prior, indent=1) + "\n")
     print(json.dumps(prior, indent=1))
     print(f"Written to {out}. Every normaliser starts from it.")

@@ -1,0 +1,110 @@
+"""Audio → words, with times where the recogniser knows them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any, Protocol
+
+from entrain.audio import Audio
+from entrain.turn import Word
+
+RATE_HZ = 16_000
+
+
+class ASRError(RuntimeError):
+    """The recogniser can't run; the message says what to install or what to change."""
+
+
+@dataclass(frozen=True)
+class Transcript:
+    text: str
+    words: tuple[Word, ...] = ()
+    """Empty where the recogniser gives no times."""
+
+
+class Recogniser(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def transcribe(self, audio: Audio) -> Transcript:
+        """What was said; an empty text for silence. Raises `ASRError` when the recogniser fails."""
+        ...
+
+
+class Moonshine:
+    """Moonshine tiny, English: its network is inside the wheel of moonshine-voice 0.0.65 (later ones fetch it).
+
+    It gives no word times (their model is not in the wheel). About .05 of real time on one core.
+    """
+
+    name = "moonshine:tiny-en"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # one native handle
+
+    @cached_property
+    def _transcriber(self) -> Any:
+        moonshine = _require("moonshine_voice.transcriber", "pip install moonshine-voice==0.0.65")
+        return moonshine.Transcriber(moonshine.get_model_path("tiny-en"), moonshine.ModelArch.TINY)
+
+    def transcribe(self, audio: Audio) -> Transcript:
+        samples = audio.resample(RATE_HZ).samples
+        if not len(samples):
+            return Transcript("")
+        with self._lock:
+            try:
+                lines = self._transcriber.transcribe_without_streaming(samples, RATE_HZ).lines
+            except ASRError:
+                raise
+            except Exception as error:  # its own error types live in its package
+                raise ASRError(f"{self.name} failed on {audio.duration_s:.1f} s of audio: {error}") from error
+        return Transcript(" ".join(line.text.strip() for line in lines if line.text).strip())
+
+
+class FasterWhisper:
+    """Any Whisper model by name or folder, through faster-whisper; gives word times. A name is fetched from a model hub."""
+
+    def __init__(self, voice: str = "small", device: str = "auto") -> None:
+        self.name, self._model_name, self._device = f"whisper:{voice}", voice, device
+
+    @cached_property
+    def _model(self) -> Any:
+        whisper = _require("faster_whisper", "pip install 'entrain[whisper]'")
+        try:
+            return whisper.WhisperModel(self._model_name, device=self._device)
+        except Exception as error:
+            raise ASRError(
+                f"the Whisper model {self._model_name!r} can't be loaded ({error}). Give a folder that holds one, or a "
+                "name while a model hub can be reached; or use the recogniser 'moonshine', which needs neither."
+            ) from error
+
+    def transcribe(self, audio: Audio) -> Transcript:
+        if not len(audio.samples):
+            return Transcript("")
+        segments, _ = self._model.transcribe(audio.resample(RATE_HZ).samples, word_timestamps=True)
+        words = [word for segment in segments for word in segment.words or []]
+        return Transcript(
+            "".join(word.word for word in words).strip(),
+            tuple(Word(text=word.word.strip(), start_s=word.start, end_s=word.end) for word in words),
+        )
+
+
+RECOGNISERS = {"moonshine": Moonshine, "whisper": FasterWhisper}
+
+
+def load_recogniser(name: str = "moonshine") -> Recogniser:
+    """By name: "moonshine", "whisper:small", "whisper:/path/to/folder"."""
+    kind, _, model = name.partition(":")
+    if kind not in RECOGNISERS:
+        raise ASRError(f"there is no recogniser {kind!r}. Select one of {', '.join(RECOGNISERS)}.")
+    return RECOGNISERS[kind](model) if model else RECOGNISERS[kind]()
+
+
+def _require(module: str, install: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ASRError(f"the package {module!r} is missing ({error}). Install it with: {install}") from error

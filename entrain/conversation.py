@@ -1,0 +1,298 @@
+"""Entrainer and Conversation: hear the user, plan the reply's sound, say it, remember what it really sounded like."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from entrain.asr import Recogniser, Transcript, load_recogniser
+from entrain.audio import Audio
+from entrain.conditioning import Conditioned, Realised, condition, load_engine, measure, request, resolve
+from entrain.history import History
+from entrain.prosody import extract, with_text
+from entrain.store import Store
+from entrain.strategy import Strategy, load_strategy
+from entrain.targets import SPOKEN, Policy, Targets, set_targets
+from entrain.tts import TTS, Knobs, Rendition, load_tts
+from entrain.turn import Features, Turn, Word
+from entrain.voice import VoiceProfile
+from entrain.worker import Hearing, Worker
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A reply, ready to play. `audio` has no samples when there was nothing to say or the voice failed (`fault` says so)."""
+
+    audio: Audio
+    text: str
+    targets: Targets
+    realised: Realised
+    turn: Turn
+    fault: str = ""
+
+
+class Entrainer:
+    """An agent that can entrain: a voice, ears, a strategy and a policy. Make one with `load`; it serves any number of
+    conversations."""
+
+    def __init__(
+        self, tts: TTS, voice: VoiceProfile, strategy: Strategy, policy: Policy = Policy(),
+        recogniser: Recogniser | None = None, store: Store | None = None, engine: str = "psola",
+        native: bool = False, keep_audio: Path | None = None, worker: Worker | None = None,
+    ) -> None:  # fmt: skip
+        load_engine(engine)
+        self.tts, self.voice, self.strategy, self.policy = tts, voice, strategy, policy
+        self.recogniser, self.store, self.engine, self.native = recogniser, store, engine, native
+        self.keep_audio = keep_audio
+        self.worker = worker or Worker()
+
+    @classmethod
+    def load(
+        cls, tts: str | TTS = "hibari", strategy: str | Strategy = "weighted", strength: float = 1.0,
+        policy: Policy | None = None, recogniser: str | Recogniser | None = "moonshine",
+        store: str | Path | Store | None = None, engine: str = "psola", native: bool = False,
+        voice: VoiceProfile | str | Path | None = None, keep_audio: str | Path | None = None,
+    ) -> Entrainer:  # fmt: skip
+        """An agent from names; everything has an offline default.
+
+        `tts`: "hibari", "espeak", "piper", "coqui:…" or your own `TTS`. `strategy`: "weighted", "matching", "neutral", "wizard" or
+        your own. `strength` 0…1 (or a whole `policy`). `store`: a file or database URL to remember conversations across restarts.
+        `keep_audio`: a folder, only if sound shall be kept. `native`: let the voice move its own pitch within its safe span.
+        """
+        worker = Worker()  # first: it loads Praat while the voice is loaded here
+        try:
+            voice_of = load_tts(tts) if isinstance(tts, str) else tts
+            voice_of.synthesise("Hello.")  # a voice that can't speak says so now; and its network is warm
+            if voice is None:
+                voice = VoiceProfile.of(voice_of)
+            return cls(
+                tts=voice_of,
+                voice=voice if isinstance(voice, VoiceProfile) else VoiceProfile.load(voice),
+                strategy=load_strategy(strategy) if isinstance(strategy, str) else strategy,
+                policy=policy or Policy(strength=strength),
+                recogniser=load_recogniser(recogniser) if isinstance(recogniser, str) else recogniser,
+                store=Store(store) if isinstance(store, (str, Path)) else store,
+                engine=engine,
+                native=native,
+                keep_audio=Path(keep_audio) if keep_audio else None,
+                worker=worker,
+            )
+        except BaseException:
+            worker.close()
+            raise
+
+    def conversation(self, conversation_id: str | None = None) -> Conversation:
+        """Begin a conversation, or go on with the stored one of that name."""
+        conversation_id = conversation_id or uuid.uuid4().hex
+        history = self.store.load(conversation_id) if self.store else None
+        return Conversation(self, history or History(conversation_id, agent=self.voice.normalizer))
+
+    def forget(self, conversation_id: str) -> bool:
+        """Delete all that is kept of a conversation, sound included; True if there was anything."""
+        kept = self.audio_folder(conversation_id)
+        had_audio = kept is not None and kept.exists()
+        if kept is not None and had_audio:
+            shutil.rmtree(kept)
+        return (self.store.delete(conversation_id) if self.store else False) or had_audio
+
+    def audio_folder(self, conversation_id: str) -> Path | None:
+        """Where this conversation's sound is kept, if it is; a hash, since ids may be names or paths."""
+        if self.keep_audio is None:
+            return None
+        return self.keep_audio / hashlib.sha256(conversation_id.encode()).hexdigest()[:16]
+
+    def close(self) -> None:
+        self.worker.close()
+        if self.store:
+            self.store.close()
+
+    def __enter__(self) -> Entrainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Conversation:
+    """One talk with one person. Nothing here raises into the host: a fault is logged once, that turn is neutral, and the
+    talk goes on. Calls from several threads are taken one after the other."""
+
+    def __init__(self, entrainer: Entrainer, history: History) -> None:
+        self.entrainer, self.history = entrainer, history
+        self._lock = threading.RLock()
+        self._logged: set[str] = set()
+        self._fault = ""
+
+    @property
+    def id(self) -> str:
+        return self.history.id
+
+    @property
+    def turns(self) -> list[Turn]:
+        return self.history.turns
+
+    @property
+    def now_s(self) -> float:
+        """End of the last turn, on the conversation's clock."""
+        return max((turn.end_s for turn in self.turns[-2:]), default=0.0)
+
+    def listen(self, rate_hz: int) -> Hearing:
+        """Begin a user's turn that is still being spoken: `feed` the result as audio comes, then give it to `hear`. Its
+        prosody is then extracted meanwhile, and at the turn's end little is left."""
+        return self.entrainer.worker.listen(rate_hz)
+
+    def hear(
+        self, audio: Audio | Hearing, text: str | None = None, words: Iterable[Word] = (), start_s: float | None = None
+    ) -> Turn:
+        """The user's turn, ended. `text` None: it is recognised. `start_s`: seconds since the conversation began (default:
+        where the last turn ended). Silent, clipped or too short audio gives a turn with masked features."""
+        with self._lock:
+            self._fault = ""
+            heard = audio.audio if isinstance(audio, Hearing) else audio
+            words = tuple(words)
+            features = self._guard("features", lambda: self._features(audio, text or "", words), Features())
+            if text is None:
+                transcript = self._guard("recognition", lambda: self._recognise(heard, features), Transcript(""))
+                text, words = transcript.text, transcript.words
+                features = self._guard("rate", lambda: with_text(features, text or "", words), features)
+            return self._remember("user", heard, str(text), features, words, start_s)
+
+    def plan(self, text: str) -> Targets:
+        """How the reply `text` should sound now."""
+        with self._lock:
+            agent = self.entrainer
+            neutral = Targets.none(agent.voice)
+
+            def targets() -> Targets:
+                prediction = agent.strategy.predict(self.history, text)
+                return set_targets(prediction, agent.voice, agent.policy, self._last_targets())
+
+            return self._guard("plan", targets, neutral)
+
+    def say(self, text: str, targets: Targets | None = None) -> Speech:
+        """Plan (unless given `targets`), synthesise, make it sound so, and remember what came out."""
+        with self._lock:
+            self._fault = ""
+            agent = self.entrainer
+            text = str(text)
+            targets = targets or self.plan(text)
+            silent = Rendition(Audio.empty(agent.tts.rate_hz), text)
+            rendition = self._guard("voice", lambda: agent.tts.synthesise(text), silent)
+            made = self._guard("conditioning", lambda: self._condition(rendition, targets), None)
+            if made is None:
+                made = Conditioned(rendition.audio, Features(), Features(), Realised())
+            fault = self._fault
+            turn = self._remember_agent(made.audio, text, made.after, targets, made.realised)
+            return Speech(made.audio, text, targets, made.realised, turn, fault)
+
+    def spoke(
+        self, text: str, audio: Audio | None = None, targets: Targets | None = None, start_s: float | None = None
+    ) -> Turn:
+        """For hosts with a voice of their own: what the agent really said and how it really sounded (what was played, if it
+        was interrupted). It is measured here, and remembered instead of the plan."""
+        with self._lock:
+            self._fault = ""
+            audio = audio or Audio.empty(self.entrainer.tts.rate_hz)
+            features = self._guard("features", lambda: self._features(audio, text, ()), Features())
+            return self._remember_agent(audio, str(text), features, targets, None, start_s)
+
+    def close(self) -> None:
+        """Save what could not be saved yet, and say so if it still can't be."""
+        with self._lock:
+            self._save()
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the steps ------------------------------------------------------------------------------------------------
+
+    def _features(self, audio: Audio | Hearing, text: str, words: tuple[Word, ...]) -> Features:
+        if isinstance(audio, Hearing):
+            return audio.finish(text, words)
+        if not isinstance(audio, Audio):  # pyright: ignore[reportUnnecessaryIsInstance]  a host may not be typed
+            raise TypeError(f"hear needs an Audio or a Hearing, not {type(audio).__name__}")
+        return self.entrainer.worker.run(extract, audio, text, words)
+
+    def _recognise(self, audio: Audio, features: Features) -> Transcript:
+        if self.entrainer.recogniser is None or not features.voiced_s:
+            return Transcript("")  # recognisers make up words for silence
+        return self.entrainer.recogniser.transcribe(audio)
+
+    def _condition(self, rendition: Rendition, targets: Targets) -> Conditioned:
+        agent = self.entrainer
+        if not agent.native or targets.neutral:
+            return agent.worker.run(condition, rendition, targets, agent.engine)
+        usual, _ = agent.worker.run(measure, rendition)
+        ask, _ = request(resolve(targets, usual), usual)
+        moved = agent.tts.synthesise(rendition.text, Knobs(pitch_st=ask.f0_st, range_x=ask.range_x))
+        return agent.worker.run(condition, moved, targets, agent.engine, usual)
+
+    def _last_targets(self) -> Targets | None:
+        """The aims of the last reply: the step limit holds across a restart too."""
+        plans = [turn.plan for turn in self.history.by("agent")[-1:] if turn.plan]
+        return Targets.model_validate(plans[0]) if plans else None
+
+    def _remember_agent(
+        self, audio: Audio, text: str, features: Features, targets: Targets | None, realised: Realised | None,
+        start_s: float | None = None,
+    ) -> Turn:  # fmt: skip
+        plan = targets.model_dump(exclude={"anchor", "capped"}) if targets else None
+        came_out = None
+        if plan and realised:
+            plan |= {name: aim for name in SPOKEN if (aim := getattr(realised, f"aim_{name}")) is not None}
+        if plan:
+            came_out = {name: getattr(features, name) for name in SPOKEN}
+        return self._remember("agent", audio, text, features, (), start_s, plan=plan, realised=came_out)
+
+    def _remember(
+        self, speaker: str, audio: Any, text: str, features: Features, words: tuple[Word, ...],
+        start_s: float | None, **more: Any,
+    ) -> Turn:  # fmt: skip
+        if start_s is None or not math.isfinite(start_s):
+            start_s = self.now_s
+        duration_s = audio.duration_s if isinstance(audio, Audio) else 0.0
+        turn = Turn(
+            speaker=speaker, start_s=start_s, end_s=start_s + duration_s, text=text, words=words,
+            features=features, fault=self._fault,
+            audio_file=self._guard("keeping audio", lambda: self._keep(speaker, audio), ""), **more,
+        )  # fmt: skip
+        turn = self.history.add(turn)
+        self._save()
+        return turn
+
+    def _keep(self, speaker: str, audio: Audio) -> str:
+        folder = self.entrainer.audio_folder(self.id)
+        if folder is None:
+            return ""
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(audio.write(folder / f"{len(self.history):04d}-{speaker}.wav"))
+
+    def _save(self) -> None:
+        store = self.entrainer.store
+        if store:
+            self._guard("store", lambda: store.save(self.history), None)
+
+    def _guard(self, step: str, action: Callable[[], T], otherwise: T) -> T:
+        """Do a step of the talk; if it fails, log it once, note it on the turn, and go on with `otherwise`."""
+        try:
+            return action()
+        except Exception as error:
+            self._fault = f"{step}: {error}"
+            if step not in self._logged:
+                self._logged.add(step)
+                log.exception("conversation %s: %s failed; going on without it", self.id, step)
+            return otherwise
