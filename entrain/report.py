@@ -6,57 +6,50 @@ import base64
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from statistics import fmean, median
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from entrain.audio import Audio, AudioError
 from entrain.turn import FEATURES, Turn
 
 Value = float | None
 
-# Matplotlib draws in these; the page's style sheet gives them their colour in light and in dark.
+# Matplotlib draws in these; the page's style sheet turns them into colours for light and for dark.
 INK, FAINT, USER, AGENT = "#010101", "#020202", "#030303", "#040404"
-CSS_COLOURS = {INK: "currentColor", FAINT: "var(--faint)", USER: "var(--user)", AGENT: "var(--agent)"}
-MARKER = {"user": "o", "agent": "s"}  # told apart without colour too
-COLOUR = {"user": USER, "agent": AGENT}
-MIME = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".mp3": "mpeg"}
+CSS = {INK: "currentColor", FAINT: "var(--faint)", USER: "var(--user)", AGENT: "var(--agent)"}
+SPEAKERS = {"user": (USER, "o"), "agent": (AGENT, "s")}  # by marker too, for who can't tell the colours apart
+LOOK: dict[str, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "entrain", "font.size": 9, "text.color": INK, "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": FAINT, "grid.linewidth": 0.5,
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Dimension:
-    """One thing the agent steers. A factor's misses are told in per cent, a shift's in its unit."""
+class Dimension(NamedTuple):
+    """One thing the agent steers: the measured feature, and the change asked of the voice."""
 
     label: str
     feature: str
     unit: str
-    digits: int
     change: str
-    change_unit: str
-    stems: tuple[str, ...]  # as in plan["weight_f0"] or plan["confidence_f0"]
-
-    @property
-    def is_factor(self) -> bool:
-        return self.change.endswith("factor")
+    change_unit: str  # "×" for a factor, whose misses are told in per cent
+    weight: str
 
 
 DIMENSIONS = (
-    Dimension("Pitch", "f0_mean_st", "st re 100 Hz", 2, "f0_shift_st", "st", ("f0", "f0_mean", "f0_mean_st")),
-    Dimension("Pitch range", "f0_range_st", "st", 2, "f0_range_factor", "×", ("range", "f0_range", "f0_range_st")),
-    Dimension("Rate", "rate_syll_s", "syllables/s", 2, "rate_factor", "×", ("rate", "rate_syll_s")),
-    Dimension("Level", "level_db", "dB re full scale", 1, "level_shift_db", "dB", ("level", "level_db")),
+    Dimension("Pitch", "f0_mean_st", "st re 100 Hz", "f0_shift_st", "st", "f0"),
+    Dimension("Pitch range", "f0_range_st", "st", "f0_range_factor", "×", "range"),
+    Dimension("Rate", "rate_syll_s", "syllables/s", "rate_factor", "×", "rate"),
+    Dimension("Level", "level_db", "dB re full scale", "level_shift_db", "dB", "level"),
 )
-LABELS = {d.feature: f"{d.label}, {d.unit}" for d in DIMENSIONS} | {
-    "jitter": "Jitter, ratio",
-    "shimmer": "Shimmer, ratio",
-    "nhr": "Noise to harmonics, ratio",
-}
 
 
-@dataclass(frozen=True)
-class Aim:
+class Aim(NamedTuple):
     """One dimension of one agent turn: the change asked for, and the target against what came out."""
 
     asked: Value
@@ -65,8 +58,8 @@ class Aim:
     weight: Value
 
     @property
-    def both(self) -> bool:
-        return self.target is not None and self.realised is not None and self.weight != 0
+    def known(self) -> bool:
+        return None not in (self.target, self.realised) and self.weight != 0
 
 
 def write_report(
@@ -78,7 +71,7 @@ def write_report(
 ) -> Path:
     """Write one self-contained page about a conversation; returns its path. The same input gives the same bytes.
 
-    `audio` is by position in `turns`: audio to embed, or a file of it; one that can't be read is named on the page.
+    `audio` is by position in `turns`: sound to embed, or a file of it; one that can't be read is named on the page.
     `meta` is shown at the top in its order: voice, strategy, strength, versions, the date.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -86,28 +79,20 @@ def write_report(
 
     unknown = sorted(set(audio) - set(range(len(turns))))
     if unknown:
-        raise ValueError(f"audio is given for turn {unknown[0]}; positions 0 to {len(turns) - 1} are allowed.")
-    environment = Environment(
-        loader=PackageLoader("entrain", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, clock=clock, hertz=hertz)
+        raise ValueError(
+            f"audio is given for turn {unknown[0]}, but there are {len(turns)} turns, from 0 on."
+        )
     aims = {i: [aim(turn, d) for d in DIMENSIONS] for i, turn in enumerate(turns) if turn.plan}
-    page = environment.get_template("report.html").render(
-        title=title,
-        meta=meta,
-        turns=turns,
-        summary=summarise(turns),
-        dimensions=DIMENSIONS,
-        features=[(name, LABELS[name]) for name in FEATURES],
-        aims=aims,
-        players={i: player(sound) for i, sound in sorted(audio.items())},
-        courses=[(label, Markup(svg)) for label, svg in courses(turns)],
-        scatters=[(label, Markup(svg)) for label, svg in scatters(aims)],
-    )
+    loader, trim = PackageLoader("entrain", "templates"), {"trim_blocks": True, "lstrip_blocks": True}
+    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **trim)
+    jinja.globals.update(number=number, change=change, clock=clock)
+    speakers = {name: Speaker.of([turn for turn in turns if turn.speaker == name]) for name in SPEAKERS}
+    page = jinja.get_template("report.html").render(
+        title=title, meta=meta, turns=turns, speakers=speakers, dimensions=DIMENSIONS, features=FEATURES,
+        aims=aims, steered=steered([*aims.values()]), players={i: player(sound) for i, sound in audio.items()},
+        courses={d: Markup(svg) for d, svg in courses(turns).items()},
+        scatters={d: Markup(svg) for d, svg in scatters([*aims.values()]).items()},
+    )  # fmt: skip
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8", errors="replace", newline="\n")
@@ -115,77 +100,62 @@ def write_report(
 
 
 def aim(turn: Turn, dimension: Dimension) -> Aim:
-    """Target and outcome as absolute values where both are known, else as changes."""
+    """Target and outcome in absolute terms where both are known, else as changes."""
     plan, realised = turn.plan or {}, turn.realised or {}
-    known = [k for k in (dimension.feature, dimension.change) if None not in (plan.get(k), realised.get(k))]
-    key = known[0] if known else dimension.feature
-    weights = [plan.get(f"{kind}_{stem}") for kind in ("weight", "confidence") for stem in dimension.stems]
-    weight = next((w for w in weights if w is not None), None)
+    keys = (dimension.feature, dimension.change)
+    key = next((key for key in keys if None not in (plan.get(key), realised.get(key))), dimension.feature)
+    names = [f"{kind}_{name}" for kind in ("weight", "confidence") for name in (dimension.weight, *keys)]
+    weight = next((plan[name] for name in names if name in plan), None)
     return Aim(plan.get(dimension.change), plan.get(key), realised.get(key), weight)
 
 
-# --- In words ------------------------------------------------------------------------------------------------------
+# --- In numbers ----------------------------------------------------------------------------------------------------
 
 
-def summarise(turns: Sequence[Turn]) -> list[str]:
-    """The conversation in a few plain sentences, from the turns alone."""
-    if not turns:
-        return ["There are no turns in this conversation."]
-    who = {name: [turn for turn in turns if turn.speaker == name] for name in ("user", "agent")}
-    length_s = max(turn.end_s for turn in turns) - min(turn.start_s for turn in turns)
-    counts = " and ".join(f"{len(mine)} by the {name}" for name, mine in who.items())
-    told = [f"{_count(len(turns), 'turn')} in {clock(length_s)} min, {counts}."]
-    told += [_sounded(name, mine) for name, mine in who.items() if mine]
-    told += [_steered(who["agent"])]
-    n_faults = sum(bool(turn.fault) for turn in turns)
-    told += [f"{_count(n_faults, 'turn')} had a fault, named in the transcript."] if n_faults else []
-    return [sentence for sentence in told if sentence]
+class Speaker(NamedTuple):
+    """One speaker's turns in numbers; `mean`, `low` and `high` by feature, of the turns where it was measured."""
+
+    n_turns: int
+    n_measured: dict[str, int]
+    mean: dict[str, float]
+    low: dict[str, float]
+    high: dict[str, float]
+
+    @classmethod
+    def of(cls, turns: Sequence[Turn]) -> Speaker:
+        columns = {d.feature: [getattr(turn.features, d.feature) for turn in turns] for d in DIMENSIONS}
+        known = {name: [value for value in column if value is not None] for name, column in columns.items()}
+        found = {name: values for name, values in known.items() if values}
+        mean, low, high = ({name: of(values) for name, values in found.items()} for of in (fmean, min, max))
+        return cls(len(turns), {name: len(values) for name, values in known.items()}, mean, low, high)
 
 
-def _sounded(name: str, turns: Sequence[Turn]) -> str:
-    means = {feature: _mean([getattr(turn.features, feature) for turn in turns]) for feature in FEATURES}
-    pitch, span, rate = means["f0_mean_st"], means["f0_range_st"], means["rate_syll_s"]
-    heard = [f"at {hertz(pitch)} Hz"] if pitch is not None else []
-    heard += [f"over a range of {number(span, 1)} st"] if span is not None else []
-    heard += [f"at {number(rate, 1)} syllables/s"] if rate is not None else []
-    if not heard:
-        return f"How the {name} sounded could not be measured."
-    return f"On average the {name} spoke {_join(heard)}."
-
-
-def _steered(turns: Sequence[Turn]) -> str:
-    """What was asked of the agent, and how well it was met; silent about what is not known."""
-    asked: list[str] = []
-    met: list[str] = []
-    for dimension in DIMENSIONS:
-        aims = [aim(turn, dimension) for turn in turns if turn.plan]
-        mean = _mean([a.asked for a in aims if a.weight != 0])
-        if mean is not None:
-            asked.append(f"{dimension.label.lower()} {change(mean, dimension)}")
-        misses = [miss for a in aims if (miss := missed(a, dimension)) is not None]
-        if misses:
-            unit = "%" if dimension.is_factor else dimension.change_unit
-            met.append(f"{number(max(misses), 2)} {unit} (median {number(median(misses), 2)}) in {dimension.label.lower()}")
-    told = f"On average it was asked for {_join(asked)}." if asked else ""
-    return " ".join(filter(None, [told, f"Targets were met within {_join(met)}." if met else ""]))
+def steered(aims: Sequence[Sequence[Aim]]) -> list[tuple[Dimension, Value, Value]]:
+    """(dimension, mean change asked for, largest miss), None where not known, of what was steered at all."""
+    told: list[tuple[Dimension, Value, Value]] = []
+    for d, column in zip(DIMENSIONS, zip(*aims, strict=True), strict=False):
+        asked = [a.asked for a in column if a.asked is not None and a.weight != 0]
+        misses = [abs(miss) for a in column if (miss := missed(a, d)) is not None]
+        told.append((d, fmean(asked) if asked else None, max(misses, default=None)))
+    return told
 
 
 def missed(a: Aim, dimension: Dimension) -> Value:
-    """How far the outcome lies from the target: in per cent for a factor, else in the dimension's unit."""
-    if not a.both or (dimension.is_factor and not a.target):
+    """The outcome less the target: in per cent for a factor, else in the dimension's unit."""
+    if not a.known or a.target is None or a.realised is None:
         return None
-    assert a.target is not None and a.realised is not None
-    return abs(a.realised / a.target - 1) * 100 if dimension.is_factor else abs(a.realised - a.target)
+    if dimension.change_unit != "×":
+        return a.realised - a.target
+    return (a.realised / a.target - 1) * 100 if a.target else None
 
 
 def change(value: float, dimension: Dimension) -> str:
-    if dimension.is_factor:
-        return f"×{number(value, 2)}"
-    return f"{number(value, dimension.digits, signed=True)} {dimension.change_unit}"
+    unit = dimension.change_unit
+    return f"×{number(value)}" if unit == "×" else f"{number(value, signed=True)} {unit}"
 
 
 def number(value: Value, digits: int = 2, signed: bool = False) -> str:
-    """With a real minus; a dash for what is missing; never −0."""
+    """With a real minus, a dash for what is missing, and never −0."""
     if value is None:
         return "–"
     value = round(value, digits) + 0.0
@@ -194,60 +164,86 @@ def number(value: Value, digits: int = 2, signed: bool = False) -> str:
 
 def clock(time_s: float) -> str:
     """Minutes and seconds, as in 2:05."""
-    whole = round(abs(time_s))
-    return f"{'−' if time_s < 0 and whole else ''}{whole // 60}:{whole % 60:02d}"
+    whole = abs(round(time_s))
+    return f"{'−' if round(time_s) < 0 else ''}{whole // 60}:{whole % 60:02d}"
 
 
-def hertz(pitch_st: float) -> str:
-    return f"{100 * 2 ** (pitch_st / 12):.0f}"
-
-
-def _mean(values: Sequence[Value]) -> Value:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
-
-
-def _join(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-# --- In sound ------------------------------------------------------------------------------------------------------
+# --- In sound and pictures -----------------------------------------------------------------------------------------
 
 
 def player(sound: Audio | Path) -> dict[str, str]:
-    """`source`, a data URI, or `fault`: why there is none."""
-    try:
-        if isinstance(sound, Audio):
-            return {"source": _data_uri("flac", _flac(sound))} if len(sound.samples) else {"fault": "no samples"}
-        kind = MIME.get(sound.suffix.lower())
-        if kind and sound.is_file():
-            return {"source": _data_uri(kind, sound.read_bytes())}
-        return {"source": _data_uri("flac", _flac(Audio.read(sound)))}
-    except (AudioError, OSError) as error:
-        return {"fault": str(error)}
-
-
-def _flac(audio: Audio) -> bytes:
-    """Half of a wav's size, and every browser plays it."""
+    """`source`, a data URI of FLAC (half of a wav, and every browser plays it), or `fault`: why there is none."""
     import soundfile
 
     buffer = io.BytesIO()
-    soundfile.write(buffer, audio.samples, audio.rate_hz, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+    try:
+        sound = sound if isinstance(sound, Audio) else Audio.read(sound)
+        if not len(sound.samples):
+            return {"fault": "it holds no samples."}
+        soundfile.write(buffer, sound.samples, sound.rate_hz, format="FLAC", subtype="PCM_16")
+    except (AudioError, OSError, soundfile.LibsndfileError) as error:
+        return {"fault": str(error)}
+    return {"source": f"data:audio/flac;base64,{base64.b64encode(buffer.getvalue()).decode()}"}
 
 
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:audio/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-# --- In pictures ---------------------------------------------------------------------------------------------------
-
-
-def courses(turns: Sequence[Turn]) -> list[tuple[str, str]]:
-    """Each dimension over time, in its own unit above and as z below: (label, svg), those never measured left out."""
+def courses(turns: Sequence[Turn]) -> dict[Dimension, str]:
+    """Each dimension over time, in its own unit and as z: dimension → svg. What was never measured is left out."""
     measured = [d for d in DIMENSIONS if any(getattr(turn.features, d.feature) is not None for turn in turns)]
-    return [(d.label, _draw(lambda fig, d=d: _course(fig, turns, d), (4.4, 3.2), _told(turns, d))) for d in measured]
+    return {d: _svg(partial(_course, turns, d), (4.4, 3.3), d.feature) for d in measured}
+
+
+def _course(turns: Sequence[Turn], d: Dimension, figure: Any) -> None:
+    per_unit = 60 if max(turn.end_s for turn in turns) > 180 else 1
+    size = 3.5 * min(1.0, (60 / len(turns)) ** 0.5)  # of markers: many turns need finer ones
+    own, z = figure.subplots(2, 1, sharex=True)
+    for speaker, (colour, marker) in SPEAKERS.items():
+        mine = [turn for turn in turns if turn.speaker == speaker]
+        times = [(turn.start_s + turn.end_s) / 2 / per_unit for turn in mine]
+        as_z = [turn.z[FEATURES.index(d.feature)] for turn in mine]
+        # As floats None is NaN, which leaves a gap and draws no zero.
+        heard = np.array([getattr(turn.features, d.feature) for turn in mine], float)
+        aimed = np.array([(turn.plan or {}).get(d.feature) for turn in mine], float)
+        own.plot(times, heard, color=colour, marker=marker, markersize=size, linewidth=size / 3)
+        own.plot(times, aimed, color=colour, marker="D", markersize=size + 2, fillstyle="none", linestyle="")
+        z.plot(times, np.array(as_z, float), color=colour, marker=marker, markersize=size, linewidth=size / 3)
+    z.axhline(0, color=FAINT, linewidth=1.2, zorder=1)
+    own.set_ylabel(d.unit)
+    z.set(ylabel="z", xlabel="seconds" if per_unit == 1 else "minutes")
+    figure.align_ylabels()
+
+
+def scatters(aims: Sequence[Sequence[Aim]]) -> dict[Dimension, str]:
+    """Target against outcome of each dimension: dimension → svg."""
+    drawn: dict[Dimension, str] = {}
+    for d, column in zip(DIMENSIONS, zip(*aims, strict=True), strict=False):
+        points = np.array([(a.target, a.realised) for a in column if a.known], float)  # (N, 2)
+        if len(points):
+            drawn[d] = _svg(partial(_scatter, points), (2.4, 2.4), d.change)
+    return drawn
+
+
+def _scatter(points: Any, figure: Any) -> None:
+    axes = figure.subplots()
+    margin = 0.08 * np.ptp(points) or 0.5
+    limits = points.min() - margin, points.max() + margin
+    axes.axline((limits[0], limits[0]), slope=1, color=FAINT, linewidth=1.2)
+    axes.plot(*points.T, color=AGENT, linestyle="", marker="s", markersize=4, alpha=0.75)
+    axes.set(xlim=limits, ylim=limits, xlabel="target", ylabel="came out", aspect="equal")
+    axes.locator_params(nbins=4)
+
+
+def _svg(paint: Callable[[Any], None], size_in: tuple[float, float], name: str) -> str:
+    """What `paint` draws, as SVG to stand in the page; `name` keeps its ids apart from other figures'."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    buffer = io.StringIO()
+    with style.context(["default", LOOK]):
+        figure: Any = Figure(figsize=size_in, layout="constrained")
+        paint(figure)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    view, body = re.findall(r'viewBox="([^"]*)"[^>]*>(.*)', buffer.getvalue(), re.DOTALL)[0]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|\s*<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body).replace("xlink:href", "href")
+    body = re.sub("|".join(CSS), lambda match: CSS[match[0]], body)
+    return f'<svg viewBox="{view}" aria-hidden="true">{body}'
