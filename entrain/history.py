@@ -93,8 +93,7 @@ class History:
                 "Upgrade entrain, or export it again from the version that wrote it."
             )
         history = cls(state["id"], Normalizer(**state["user"]), Normalizer(**state["agent"]))
-        history.n_forgotten = n_forgotten + max(0, len(turns) - MAX_TURNS)
-        history.turns = turns[-MAX_TURNS:]
+        history.turns, history.n_forgotten = turns, n_forgotten
         return history
 
     def _normalizer(self, speaker: str) -> Normalizer:

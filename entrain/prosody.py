@@ -29,7 +29,7 @@ DB_RE_FULL_SCALE = 10 * np.log10(4e-10)  # Praat's 0 dB is 2e-5 Pa; ours is an a
 
 MIN_INTENSITY_S = 0.064  # 6.4 / 100 Hz, Praat's shortest sound for an intensity
 MIN_JITTER_S = 0.0853  # Praat's shortest sound for a voice report
-MIN_VOICED_S = 0.05  # fewer voiced frames than five say little of a turn's pitch
+MIN_VOICED_S = 0.1  # less voice than that, a breath or a click, says nothing of a turn's pitch
 MIN_PAUSE_S = 0.2
 MIN_SOUND_S = 0.1  # de Jong & Wempe's minimum sounding interval
 SPEECH_DROP_DB = 25.0  # de Jong & Wempe 2009: speech is within 25 dB of the 99th percentile of intensity …
@@ -166,7 +166,7 @@ def pitch_limits(first_hz: Floats) -> tuple[float, float]:
 
 
 def summarise_f0(f0_hz: Floats) -> tuple[float | None, float | None]:
-    """Mean and 5–95 % range in semitones re 100 Hz of voiced frames; None with less than 50 ms of voice."""
+    """Mean and 5–95 % range in semitones re 100 Hz of voiced frames; None with less than .1 s of voice."""
     semitones = 12 * np.log2(f0_hz[f0_hz > 0] / 100)
     if len(semitones) * STEP_S < MIN_VOICED_S:
         return None, None
@@ -190,7 +190,7 @@ def summarise(
     if not n_syllables:
         n_syllables, rate_source = count_nuclei(blocks.smooth_db, voiced, active), "nuclei"
     values: dict[str, float | None] = dict(zip(("f0_mean_st", "f0_range_st"), summarise_f0(f0_hz), strict=True))
-    if voiced.any():
+    if voiced.sum() * STEP_S >= MIN_VOICED_S:
         strength = np.clip(blocks.strength[voiced], 1e-15, 1 - 1e-15)  # Praat's own limits
         values["level_db"] = 10 * float(np.log10(blocks.power[voiced].mean()))
         values["nhr"] = float(np.mean((1 - strength) / strength))

@@ -107,10 +107,10 @@ class Targets(Record):
 def set_targets(
     prediction: Prediction, voice: VoiceProfile, policy: Policy = Policy(), previous: Targets | None = None
 ) -> Targets:
-    """Each aim is the voice's mean plus z of its spreads (never the user's hertz), capped, and at most a step away
+    """Each aim is the voice's mean plus z times its reach (never the user's hertz), capped, and at most a step away
     from the previous reply's."""
-    mean, spread = np.array(voice.mean), np.array(voice.spread)
-    aim = mean + policy.sign * prediction.z * spread
+    mean = np.array(voice.mean)
+    aim = mean + policy.sign * prediction.z * voice.reach
     weight = dict(zip(FEATURES, policy.strength * np.clip(prediction.confidence, 0, 1), strict=True))
     f0, f0_range, level, rate = (FEATURES.index(name) for name in SPOKEN)
     capped: set[str] = set()

@@ -1,0 +1,313 @@
+"""The command line: every command teaches by --help, shows progress, and gives JSON to scripts with --json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Prosodic entrainment for spoken dialogue: hear how a person talks, and answer in kind.\n\n"
+    "Begin with `entrain doctor`, then `entrain demo`.",
+)
+history_app = typer.Typer(no_args_is_help=True, help="Stored conversations: list, export, import, delete.")
+app.add_typer(history_app, name="history")
+console = Console(stderr=True)  # progress and remarks; stdout is for results
+
+TTS = Annotated[str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")]
+Engine = Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")]
+Strategy = Annotated[str, typer.Option(help="What to aim at: weighted, matching or neutral.")]
+Strength = Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice alone, 1 goes all the way.")]
+Profile = Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+StoreUrl = Annotated[str, typer.Option(help="SQLite file or database URL.", envvar="ENTRAIN_STORE")]
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """What a user can mend is a sentence and exit code 2; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as error:
+        known = type(error).__module__.startswith("entrain") or isinstance(error, (ValueError, OSError))
+        if not known:
+            raise
+        console.print(f"[red]entrain:[/red] {error}", highlight=False)
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the wav goes.")] = Path("say.wav"),
+    pitch: Annotated[float, typer.Option(help="Semitones up or down.")] = 0.0,
+    range_: Annotated[float, typer.Option("--range", help="Pitch range as a factor.")] = 1.0,
+    rate: Annotated[float, typer.Option(help="Rate as a factor; 1.1 is ten per cent faster.")] = 1.0,
+    level: Annotated[float, typer.Option(help="dB louder or softer.")] = 0.0,
+    tts: TTS = "hibari",
+    engine: Engine = "psola",
+    voice: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say a text with a given prosody, and print what was really realised.
+
+    Example: `entrain say "We open at nine." --pitch -1.5 --rate 0.9 -o slow.wav`
+    """
+    from entrain.conversation import Entrainer
+    from entrain.targets import Targets
+
+    with clear_errors(), Entrainer.load(tts=tts, engine=engine, voice=voice, recogniser=None) as agent:
+        targets = Targets.shifted(
+            agent.voice, f0_shift_st=pitch, f0_range_factor=range_, rate_factor=rate, level_shift_db=level
+        )
+        speech = agent.conversation().say(text, targets)
+        if speech.fault:
+            raise RuntimeError(speech.fault)
+        speech.audio.write(out)
+    if as_json:
+        print(json.dumps({"audio": str(out), **speech.realised.model_dump()}))
+        return
+    table = Table("", "aim", "realised", title=f"{out} · {speech.audio.duration_s:.2f} s · {speech.realised.engine}")
+    for name in ("f0_mean_st", "f0_range_st", "rate_syll_s", "level_db"):
+        table.add_row(name, *(_number(getattr(speech.realised, key)) for key in (f"aim_{name}", name)))
+    Console().print(table)
+    for remark in speech.realised.not_realised:
+        console.print(f"not realised: {remark}")
+
+
+@app.command()
+def converse(
+    user: Annotated[list[Path], typer.Option("--user", help="The user's turns, one audio file each.")] = [],
+    more: Annotated[list[Path] | None, typer.Argument(help="Further turns.", show_default=False)] = None,
+    replies: Annotated[Path | None, typer.Option(help="Text file: a reply a line.")] = None,
+    responder: Annotated[str, typer.Option(help="Who answers: eliza, or openai:URL of a compatible endpoint.")] = "eliza",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for replies, record and report.")] = Path("conversation"),
+    split: Annotated[float, typer.Option(help="Cut each file into turns at pauses of this many seconds; 0: don't.")] = 0.0,
+    texts: Annotated[Path | None, typer.Option(help="What the user says, a turn a line; without it, it is recognised.")] = None,
+    tts: TTS = "hibari",
+    strategy: Strategy = "weighted",
+    strength: Strength = 1.0,
+    engine: Engine = "psola",
+    voice: Profile = None,
+    asr: Annotated[str, typer.Option(help="Recogniser: moonshine, or whisper:NAME.")] = "moonshine",
+    store: Annotated[str | None, typer.Option(help="Remember the conversation here (file or URL).")] = None,
+    conversation: Annotated[str | None, typer.Option(help="Its name; goes on with a stored one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a whole conversation from files: every user turn is answered in speech that fits it.
+
+    Writes `OUT/01-agent.wav` …, `OUT/conversation.jsonl` (a turn a line) and `OUT/report.html`.
+
+    Example: `entrain converse --user hello.wav question.wav --replies replies.txt -o talk`
+    """
+    from entrain.conversation import Entrainer
+    from entrain.responder import load_responder
+    from entrain.converse import hold, user_turns
+
+    with clear_errors():
+        turns = user_turns([*user, *(more or [])], split)
+        known_texts = texts.read_text(encoding="utf-8").splitlines() if texts else []
+        who = load_responder(f"script:{replies}" if replies else responder)
+        with Entrainer.load(
+            tts=tts, strategy=strategy, strength=strength, engine=engine, voice=voice, recogniser=asr, store=store
+        ) as agent:
+            steps = track(turns, "Talking", console=console, disable=as_json)
+            result = hold(agent, steps, who, out, known_texts, conversation)
+    if as_json:
+        print(json.dumps(result))
+        return
+    table = Table("who", "st re 100 Hz", "range st", "syll/s", "dB", "text", title=f"Conversation {result['id']}")
+    for turn in result["turns"]:
+        f = turn["features"]
+        names = ("f0_mean_st", "f0_range_st", "rate_syll_s", "level_db")
+        table.add_row(turn["speaker"], *(_number(f[name]) for name in names), turn["text"][:60])
+    Console().print(table)
+    console.print(f"Now open {result['report']} in a browser: hear the replies, and see plan against realised.")
+
+
+@app.command()
+def features(
+    files: Annotated[list[Path], typer.Argument(help="Audio files; each is one turn.")],
+    text: Annotated[str, typer.Option(help="What is said, for the rate (with one file).")] = "",
+    recognise: Annotated[bool, typer.Option(help="Recognise the words, for the rate.")] = False,
+    profile: Annotated[str, typer.Option(help="entrain-1, or praat-75-600 to repeat published tables.")] = "entrain-1",
+    as_json: AsJson = False,
+) -> None:
+    """The seven prosodic features of turns, and why any of them is missing.
+
+    Example: `entrain features turn.wav --text "we open at nine" --json`
+    """
+    from entrain.asr import load_recogniser
+    from entrain.audio import Audio
+    from entrain.prosody import extract
+    from entrain.turn import FEATURES
+
+    with clear_errors():
+        if profile not in ("entrain-1", "praat-75-600"):
+            raise ValueError(f"there is no profile {profile!r}. Select one of entrain-1, praat-75-600.")
+        ears = load_recogniser() if recognise else None
+        rows: list[dict[str, Any]] = []
+        for path in track(files, "Measuring", console=console, disable=as_json or len(files) < 3):
+            audio = Audio.read(path)
+            words = ears.transcribe(audio).text if ears else text
+            found = extract(audio, words, profile=profile)  # pyright: ignore[reportArgumentType]
+            rows.append({"file": str(path), "text": words, **found.model_dump()})
+    if as_json:
+        print(json.dumps(rows if len(rows) > 1 else rows[0]))
+        return
+    table = Table("file", *FEATURES, "missing")
+    for row in rows:
+        why = ", ".join(f"{name}: {reason}" for name, reason in row["missing"].items())
+        table.add_row(Path(row["file"]).name, *(_number(row[name]) for name in FEATURES), why)
+    Console().print(table)
+
+
+@app.command()
+def report(
+    source: Annotated[str, typer.Argument(help="A conversation.jsonl, an exported .json, or the id of a stored one.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
+    store: Annotated[str | None, typer.Option(help="Where stored conversations are.", envvar="ENTRAIN_STORE")] = None,
+) -> None:
+    """One self-contained page about a conversation: both voices over time, plan against realised, and players."""
+    from entrain.report import write_report
+    from entrain.converse import read_conversation
+
+    with clear_errors():
+        turns = read_conversation(source, store)
+        audio = {i: Path(turn.audio_file) for i, turn in enumerate(turns) if turn.audio_file and Path(turn.audio_file).exists()}
+        write_report(turns, out, title=f"Conversation {Path(source).stem}", audio=audio)
+    console.print(f"Now open {out} in a browser.")
+
+
+@app.command()
+def voice(
+    tts: Annotated[str, typer.Argument(help="The voice to measure, as for --tts.")],
+    texts: Annotated[Path | None, typer.Option(help="Sentences, one a line (default: forty that ship).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The profile's file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a TTS voice: the mean and spread of each feature, which targets are set from.
+
+    Example: `entrain voice espeak:en-us -o espeak.json`, then `entrain converse --tts espeak:en-us --voice espeak.json …`
+    """
+    from rich.progress import Progress
+
+    from entrain.tts import load_tts
+    from entrain.turn import FEATURES
+    from entrain.voice import VoiceProfile, file_name, sentences
+
+    with clear_errors(), Progress(console=console, disable=as_json) as progress:
+        lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line] if texts else sentences()
+        task = progress.add_task("Measuring", total=len(lines))
+        measured = VoiceProfile.measure(load_tts(tts), lines, lambda n: progress.update(task, completed=n))
+        path = out or Path(file_name(measured.name))
+        measured.save(path)
+    if as_json:
+        print(measured.model_dump_json())
+        return
+    table = Table("feature", "mean", "spread", title=f"{measured.name} · {measured.n_sentences} sentences · {path}")
+    for name, mean, spread in zip(FEATURES, measured.mean, measured.spread, strict=True):
+        table.add_row(name, _number(mean), _number(spread))
+    Console().print(table)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check devices, engines, weights and versions; say how to mend what is missing. Exit code 1 if entrain can't run."""
+    from entrain.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps([finding.model_dump() for finding in findings]))
+    else:
+        table = Table("", "what", "found", "to mend it")
+        for f in findings:
+            mark = "[green]✓[/green]" if f.ok else "[red]✗[/red]" if f.needed else "[yellow]–[/yellow]"
+            table.add_row(mark, f.what, f.found, f.mend)
+        Console().print(table)
+    if any(f.needed and not f.ok for f in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the demonstration.")] = Path("demo-out"),
+    strategy: Strategy = "weighted",
+) -> None:
+    """The main job on a real reading that ships with the recogniser: as it was read, slower and lower, faster and higher. The
+    same replies come out differently, and measurably so."""
+    from entrain.demo import run
+
+    with clear_errors():
+        run(out, strategy, console)
+
+
+@history_app.command("list")
+def history_list(store: StoreUrl) -> None:
+    """The ids of the stored conversations, one a line."""
+    from entrain.store import Store
+
+    with clear_errors():
+        print("\n".join(Store(store).list()))
+
+
+@history_app.command("export")
+def history_export(conversation: str, store: StoreUrl) -> None:
+    """One conversation as JSON on standard output."""
+    from entrain.store import Store
+
+    with clear_errors():
+        place = Store(store)
+        found = place.load(conversation)
+        if found is None:
+            raise ValueError(f"there is no conversation {conversation!r} in the store. See: entrain history list")
+        print(found.to_json(place.all_turns(conversation)))
+
+
+@history_app.command("import")
+def history_import(file: Path, store: StoreUrl) -> None:
+    """Put an exported conversation into a store; one of the same id must not be there."""
+    from entrain.history import History
+    from entrain.store import Store
+
+    with clear_errors():
+        place, history = Store(store), History.from_json(file.read_text(encoding="utf-8"))
+        if place.load(history.id) is not None:
+            raise ValueError(f"conversation {history.id!r} is there already. Delete it first: entrain history delete")
+        place.save(history)
+        console.print(f"{len(history)} turns of {history.id!r} imported.")
+
+
+@history_app.command("delete")
+def history_delete(conversation: str, store: StoreUrl) -> None:
+    """Delete a conversation whole. There is no way back."""
+    from entrain.store import Store
+
+    with clear_errors():
+        if not Store(store).delete(conversation):
+            raise ValueError(f"there is no conversation {conversation!r} in the store.")
+        console.print(f"{conversation!r} is deleted.")
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from entrain import __version__
+
+        print(__version__)
+        sys.exit()
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

@@ -1,0 +1,118 @@
+"""What is here and what is not: versions, voices, ears, engines, devices; and how to mend each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from entrain.turn import Record
+
+
+class Finding(Record):
+    """One thing looked at. `needed`: entrain can't do its main job without it."""
+
+    what: str
+    ok: bool
+    found: str
+    mend: str = ""
+    needed: bool = False
+
+
+def examine() -> list[Finding]:
+    """Try everything for real: speak, recognise, extract, open the devices. Takes a few seconds."""
+    return [
+        Finding(what="Python", ok=sys.version_info >= (3, 11), found=sys.version.split()[0], needed=True,
+                mend="" if sys.version_info >= (3, 11) else "install Python 3.11 or newer"),  # fmt: skip
+        _try("features (Praat)", _praat, "pip install praat-parselmouth", needed=True),
+        _try("voice hibari", lambda: _speak("hibari"), "pip install hibari-tts", needed=True),
+        _try("ears moonshine", _recognise, "pip install moonshine-voice==0.0.65", needed=True),
+        _try("worker process", _worker, "see the error; is /dev/shm writable?", needed=True),
+        _try("voice espeak", lambda: _speak("espeak"), "pip install 'entrain[espeak]'"),
+        _try("voice piper", lambda: _speak("piper"), "pip install 'entrain[piper]'"),
+        _package("voice coqui", "TTS", "coqui-tts", "pip install 'entrain[coqui]'"),
+        _package("ears whisper", "faster_whisper", "faster-whisper", "pip install 'entrain[whisper]'"),
+        _try("engine world", lambda: _engine("world"), "pip install 'entrain[world]'"),
+        _try("engine signalsmith", lambda: _engine("signalsmith"), "pip install 'entrain[signalsmith]'"),
+        _try("sound devices", _devices, "apt install libportaudio2, and plug in a sound card or start PulseAudio"),
+        _package("PostgreSQL driver", "psycopg", "psycopg", "pip install 'entrain[postgresql]'"),
+    ]
+
+
+def _try(what: str, check: Callable[[], str], mend: str, needed: bool = False) -> Finding:
+    try:
+        return Finding(what=what, ok=True, found=check(), needed=needed)
+    except Exception as error:  # whatever is wrong with it, the table must say so and go on
+        return Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}"[:300], mend=mend, needed=needed)
+
+
+def _package(what: str, module: str, package: str, mend: str) -> Finding:
+    """A package that is slow to load is only looked for."""
+    if find_spec(module) is None:
+        return Finding(what=what, ok=False, found="not installed", mend=mend)
+    return Finding(what=what, ok=True, found=_version(package))
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return package
+
+
+def _praat() -> str:
+    import numpy as np
+
+    from entrain.audio import Audio
+    from entrain.prosody import extract
+
+    tone = Audio((0.1 * np.sin(np.arange(16_000) * 2 * np.pi * 200 / 16_000)).astype(np.float32), 16_000)
+    found = extract(tone).f0_mean_st
+    if found is None or abs(found - 12) > 0.05:
+        raise RuntimeError(f"a 200 Hz tone is measured as {found} st re 100 Hz; 12 is right")
+    return f"{_version('praat-parselmouth')}: 200 Hz is {found:.2f} st"
+
+
+def _speak(engine: str) -> str:
+    from entrain.tts import load_tts
+
+    voice = load_tts(engine)
+    return f"{voice.name}, {voice.rate_hz} Hz, {voice.synthesise('Hello there.').audio.duration_s:.1f} s spoken"
+
+
+def _recognise() -> str:
+    from entrain.asr import load_recogniser
+    from entrain.tts import load_tts
+
+    said = load_tts("hibari").synthesise("The weather is nice today.").audio
+    return f"heard {load_recogniser('moonshine').transcribe(said).text!r}"
+
+
+def _worker() -> str:
+    import os
+
+    from entrain.worker import Worker
+
+    with Worker() as worker:
+        return f"process {worker.run(os.getpid)} answers"
+
+
+def _engine(name: str) -> str:
+    import numpy as np
+
+    from entrain.audio import Audio
+    from entrain.conditioning import Ask, Voicing, load_engine
+
+    tone = Audio((0.1 * np.sin(np.arange(16_000) * 2 * np.pi * 200 / 16_000)).astype(np.float32), 16_000)
+    made = load_engine(name)(tone, Ask(f0_st=1.0, duration_x=1.1), Voicing(200, 150, 300))
+    return f"{made.duration_s:.2f} s made of 1 s"
+
+
+def _devices() -> str:
+    import sounddevice
+
+    devices = sounddevice.query_devices()
+    if not len(devices):
+        raise RuntimeError("no sound device")
+    return f"{len(devices)} devices"
