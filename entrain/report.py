@@ -39,6 +39,7 @@ class Dimension(NamedTuple):
     change: str
     change_unit: str  # "×" for a factor, whose misses are told in per cent
     weight: str
+    aim: str = ""  # what target and outcome are told in, if not the feature itself
 
 
 DIMENSIONS = (
@@ -63,12 +64,9 @@ class Aim(NamedTuple):
 
 
 def write_report(
-    turns: Sequence[Turn],
-    path: str | PathLike[str],
-    title: str = "Conversation",
-    audio: Mapping[int, Audio | Path] = {},
-    meta: Mapping[str, str] = {},
-) -> Path:
+    turns: Sequence[Turn], path: str | PathLike[str], title: str = "Conversation",
+    audio: Mapping[int, Audio | Path] = {}, meta: Mapping[str, str] = {},
+) -> Path:  # fmt: skip
     """Write one self-contained page about a conversation; returns its path. The same input gives the same bytes.
 
     `audio` is by position in `turns`: sound to embed, or a file of it; one that can't be read is named on the page.
@@ -79,19 +77,19 @@ def write_report(
 
     unknown = sorted(set(audio) - set(range(len(turns))))
     if unknown:
-        raise ValueError(
-            f"audio is given for turn {unknown[0]}, but there are {len(turns)} turns, from 0 on."
-        )
-    aims = {i: [aim(turn, d) for d in DIMENSIONS] for i, turn in enumerate(turns) if turn.plan}
-    loader, trim = PackageLoader("entrain", "templates"), {"trim_blocks": True, "lstrip_blocks": True}
-    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **trim)
+        raise ValueError(f"audio is given for turn {unknown[0]}; there are {len(turns)} turns, from 0 on.")
+    steering = [told_as(d, turns) for d in DIMENSIONS]
+    aims = {i: [aim(turn, d) for d in steering] for i, turn in enumerate(turns) if turn.plan}
+    columns = dict(zip(steering, zip(*aims.values(), strict=True), strict=False))  # dimension → its aims
+    jinja: Any = Environment(loader=PackageLoader("entrain"), autoescape=True, undefined=StrictUndefined)
+    jinja.trim_blocks = jinja.lstrip_blocks = True
     jinja.globals.update(number=number, change=change, clock=clock)
     speakers = {name: Speaker.of([turn for turn in turns if turn.speaker == name]) for name in SPEAKERS}
     page = jinja.get_template("report.html").render(
-        title=title, meta=meta, turns=turns, speakers=speakers, dimensions=DIMENSIONS, features=FEATURES,
-        aims=aims, steered=steered([*aims.values()]), players={i: player(sound) for i, sound in audio.items()},
+        title=title, meta=meta, turns=turns, speakers=speakers, dimensions=steering, features=FEATURES,
+        aims=aims, steered=steered(columns), players={i: player(sound) for i, sound in audio.items()},
         courses={d: Markup(svg) for d, svg in courses(turns).items()},
-        scatters={d: Markup(svg) for d, svg in scatters([*aims.values()]).items()},
+        scatters={d: Markup(svg) for d, svg in scatters(columns).items()},
     )  # fmt: skip
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,14 +97,17 @@ def write_report(
     return path
 
 
-def aim(turn: Turn, dimension: Dimension) -> Aim:
-    """Target and outcome in absolute terms where both are known, else as changes."""
-    plan, realised = turn.plan or {}, turn.realised or {}
-    keys = (dimension.feature, dimension.change)
-    key = next((key for key in keys if None not in (plan.get(key), realised.get(key))), dimension.feature)
-    names = [f"{kind}_{name}" for kind in ("weight", "confidence") for name in (dimension.weight, *keys)]
+def told_as(d: Dimension, turns: Sequence[Turn]) -> Dimension:
+    """Target and outcome are told as features; as changes where both are known only so."""
+    known = [any(aim(turn, d._replace(aim=name)).known for turn in turns) for name in (d.feature, d.change)]
+    return d._replace(aim=d.change, unit=d.change_unit) if known == [False, True] else d
+
+
+def aim(turn: Turn, d: Dimension) -> Aim:
+    plan, realised, key = turn.plan or {}, turn.realised or {}, d.aim or d.feature
+    names = [f"{kind}_{n}" for kind in ("weight", "confidence") for n in (d.weight, d.feature, d.change)]
     weight = next((plan[name] for name in names if name in plan), None)
-    return Aim(plan.get(dimension.change), plan.get(key), realised.get(key), weight)
+    return Aim(plan.get(d.change), plan.get(key), realised.get(key), weight)
 
 
 # --- In numbers ----------------------------------------------------------------------------------------------------
@@ -130,28 +131,27 @@ class Speaker(NamedTuple):
         return cls(len(turns), {name: len(values) for name, values in known.items()}, mean, low, high)
 
 
-def steered(aims: Sequence[Sequence[Aim]]) -> list[tuple[Dimension, Value, Value]]:
+def steered(columns: Mapping[Dimension, Sequence[Aim]]) -> list[tuple[Dimension, Value, Value]]:
     """(dimension, mean change asked for, largest miss), None where not known, of what was steered at all."""
     told: list[tuple[Dimension, Value, Value]] = []
-    for d, column in zip(DIMENSIONS, zip(*aims, strict=True), strict=False):
-        asked = [a.asked for a in column if a.asked is not None and a.weight != 0]
-        misses = [abs(miss) for a in column if (miss := missed(a, d)) is not None]
+    for d, aims in columns.items():
+        asked = [a.asked for a in aims if a.asked is not None and a.weight != 0]
+        misses = [abs(miss) for a in aims if (miss := missed(a, d)) is not None]
         told.append((d, fmean(asked) if asked else None, max(misses, default=None)))
     return told
 
 
-def missed(a: Aim, dimension: Dimension) -> Value:
+def missed(a: Aim, d: Dimension) -> Value:
     """The outcome less the target: in per cent for a factor, else in the dimension's unit."""
-    if not a.known or a.target is None or a.realised is None:
+    if a.target is None or a.realised is None or a.weight == 0:
         return None
-    if dimension.change_unit != "×":
+    if d.change_unit != "×":
         return a.realised - a.target
     return (a.realised / a.target - 1) * 100 if a.target else None
 
 
-def change(value: float, dimension: Dimension) -> str:
-    unit = dimension.change_unit
-    return f"×{number(value)}" if unit == "×" else f"{number(value, signed=True)} {unit}"
+def change(value: float, d: Dimension) -> str:
+    return f"×{number(value)}" if d.change_unit == "×" else f"{number(value, signed=True)} {d.change_unit}"
 
 
 def number(value: Value, digits: int = 2, signed: bool = False) -> str:
@@ -204,7 +204,9 @@ def _course(turns: Sequence[Turn], d: Dimension, figure: Any) -> None:
         heard = np.array([getattr(turn.features, d.feature) for turn in mine], float)
         aimed = np.array([(turn.plan or {}).get(d.feature) for turn in mine], float)
         own.plot(times, heard, color=colour, marker=marker, markersize=size, linewidth=size / 3)
-        own.plot(times, aimed, color=colour, marker="D", markersize=size + 2, fillstyle="none", linestyle="")
+        own.plot(
+            times, aimed, color=colour, marker="D", ms=size + 2, fillstyle="none", linestyle="", mew=size / 4
+        )
         z.plot(times, np.array(as_z, float), color=colour, marker=marker, markersize=size, linewidth=size / 3)
     z.axhline(0, color=FAINT, linewidth=1.2, zorder=1)
     own.set_ylabel(d.unit)
@@ -212,18 +214,14 @@ def _course(turns: Sequence[Turn], d: Dimension, figure: Any) -> None:
     figure.align_ylabels()
 
 
-def scatters(aims: Sequence[Sequence[Aim]]) -> dict[Dimension, str]:
+def scatters(columns: Mapping[Dimension, Sequence[Aim]]) -> dict[Dimension, str]:
     """Target against outcome of each dimension: dimension → svg."""
-    drawn: dict[Dimension, str] = {}
-    for d, column in zip(DIMENSIONS, zip(*aims, strict=True), strict=False):
-        points = np.array([(a.target, a.realised) for a in column if a.known], float)  # (N, 2)
-        if len(points):
-            drawn[d] = _svg(partial(_scatter, points), (2.4, 2.4), d.change)
-    return drawn
+    known = {d: [(a.target, a.realised) for a in aims if a.known] for d, aims in columns.items()}
+    return {d: _svg(partial(_scatter, at), (2.4, 2.4), d.change) for d, at in known.items() if at}
 
 
-def _scatter(points: Any, figure: Any) -> None:
-    axes = figure.subplots()
+def _scatter(pairs: Sequence[tuple[Value, Value]], figure: Any) -> None:
+    axes, points = figure.subplots(), np.array(pairs, float)  # (N, 2)
     margin = 0.08 * np.ptp(points) or 0.5
     limits = points.min() - margin, points.max() + margin
     axes.axline((limits[0], limits[0]), slope=1, color=FAINT, linewidth=1.2)

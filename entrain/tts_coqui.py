@@ -19,7 +19,9 @@ from entrain.audio import Audio
 from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, require
 from entrain.tts_espeak import speakable
 
-INSTALL = "pip install coqui-tts torch torchaudio torchcodec six"  # six: coqui-tts needs it and doesn't say so
+INSTALL = (
+    "pip install coqui-tts torch torchaudio torchcodec six"  # six: coqui-tts needs it and doesn't say so
+)
 WEIGHTS = ("model.safetensors", "model_file.pth", "best_model.pth", "model.pth")
 F0_FLOOR_HZ = 40.0
 _LOCK = threading.Lock()  # hooks change the network, and Griffin-Lim and VITS draw from global generators
@@ -80,17 +82,25 @@ class Coqui:
             return Rendition(Audio.empty(self.rate_hz), text, applied=applied)
         try:
             with _LOCK, torch.inference_mode(), _seeded(self.seed), self._steered(applied):
-                samples = self._synthesizer.tts(spoken, speaker_name=self.speaker, language_name=self.language)
+                samples = self._synthesizer.tts(
+                    spoken, speaker_name=self.speaker, language_name=self.language
+                )
         except Exception as error:  # torch's and Coqui's own kinds, and an unknown speaker
             raise TTSError(f"{self.name} could not say {text[:60]!r}: {error}") from error
-        silence = importlib.import_module("TTS.utils.synthesizer").PAD_SILENCE_SAMPLES  # .45 s after each sentence
-        return Rendition(Audio(np.asarray(samples, np.float32)[:-silence], self.rate_hz), text, applied=applied)
+        silence = importlib.import_module(
+            "TTS.utils.synthesizer"
+        ).PAD_SILENCE_SAMPLES  # .45 s after each sentence
+        return Rendition(
+            Audio(np.asarray(samples, np.float32)[:-silence], self.rate_hz), text, applied=applied
+        )
 
     @contextmanager
     def _steered(self, knobs: Knobs) -> Iterator[None]:
         """The network with its predictions moved by `knobs`; as it was afterwards, whatever happens."""
         with ExitStack() as undo:
-            if type(self._network).__name__ == "ForwardTTS":  # FastPitch, FastSpeech, FastSpeech2, SpeedySpeech
+            if (
+                type(self._network).__name__ == "ForwardTTS"
+            ):  # FastPitch, FastSpeech, FastSpeech2, SpeedySpeech
                 repair = self._network.duration_predictor.register_forward_pre_hook(_with_batch_axis)
                 undo.callback(repair.remove)
             if self._f0:
@@ -179,8 +189,13 @@ def _load(voice: str | PathLike[str]) -> Any:
             return synthesizer(**paths)
     except TTSError:
         raise
-    except (Exception, SystemExit) as error:  # Coqui's, torch's, fsspec's; it leaves the process on a bad name
-        way_out = "Is the network there, and the name right?" if named else "Do config.json and the weights match?"
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # Coqui's, torch's, fsspec's; it leaves the process on a bad name
+        way_out = (
+            "Is the network there, and the name right?" if named else "Do config.json and the weights match?"
+        )
         raise TTSError(f"the Coqui voice {str(voice)!r} can't be loaded ({error}). {way_out}") from error
 
 

