@@ -204,9 +204,7 @@ def _course(turns: Sequence[Turn], d: Dimension, figure: Any) -> None:
         heard = np.array([getattr(turn.features, d.feature) for turn in mine], float)
         aimed = np.array([(turn.plan or {}).get(d.feature) for turn in mine], float)
         own.plot(times, heard, color=colour, marker=marker, markersize=size, linewidth=size / 3)
-        own.plot(
-            times, aimed, color=colour, marker="D", ms=size + 2, fillstyle="none", linestyle="", mew=size / 4
-        )
+        own.plot(times, aimed, "D", color=colour, markersize=size + 2, fillstyle="none", mew=size / 4)
         z.plot(times, np.array(as_z, float), color=colour, marker=marker, markersize=size, linewidth=size / 3)
     z.axhline(0, color=FAINT, linewidth=1.2, zorder=1)
     own.set_ylabel(d.unit)
