@@ -1,4 +1,4 @@
-"""Coqui TTS: its FastPitch and FastSpeech2 networks steered in pitch, range, rate and energy; its others in rate."""
+"""Coqui TTS: FastPitch and FastSpeech2 steered in pitch, range, rate and energy, other networks in rate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
@@ -28,8 +28,8 @@ _LOCK = threading.Lock()  # hooks change the network, and Griffin-Lim and VITS d
 
 
 class Stats(NamedTuple):
-    """How a training set's values were normalised: z = (value − mean) / std, over voiced frames. Coqui keeps both
-    beside its training cache, in pitch_stats.npy and energy_stats.npy, and not in the model."""
+    """How a training set's values were normalised: z = (value − mean) / std, over voiced frames. Coqui keeps
+    both in its training cache, in pitch_stats.npy and energy_stats.npy, and not in the model."""
 
     mean: float
     std: float
@@ -37,12 +37,13 @@ class Stats(NamedTuple):
 
 class Coqui:
     """A voice of the maintained fork `coqui-tts`. `voice` is a folder with config.json and the weights
-    (model.safetensors, model_file.pth, best_model.pth or model.pth, and the same in a subfolder `vocoder` if it
-    has one), or a model's name as in "tts_models/en/ljspeech/fast_pitch", which Coqui then downloads.
+    (model.safetensors, model_file.pth, best_model.pth or model.pth; the same in a subfolder `vocoder` if
+    there is one), or a model's name as in "tts_models/en/ljspeech/fast_pitch", which Coqui then downloads.
 
     FastPitch and FastSpeech2 predict each character's pitch (and energy), normalised: `f0_hz` is the mean and
     spread they were trained with, in hertz, `energy` the same of the energy. With it, forward hooks move the
-    predictions; without it that knob is left for the waveform. `speaker` and `language` choose in a model of many.
+    predictions; without it that knob is left for the waveform. `speaker` and `language` choose in a model
+    that has several. A given `seed` makes renditions repeat, Griffin-Lim's and VITS's too.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class Coqui:
         self.speaker, self.language, self.seed = speaker, language, seed
         if not voice:
             raise TTSError(
-                'which Coqui voice? Give the folder of a model, or a name as in "tts_models/en/ljspeech/fast_pitch".'
+                "which Coqui voice? Give the folder of a model, or the name of one to download, as in "
+                '"tts_models/en/ljspeech/fast_pitch".'
             )
         self._synthesizer = _load(voice)
         self.name = f"coqui:{voice}" if str(voice).startswith("tts_models/") else f"coqui:{Path(voice).name}"
@@ -80,22 +82,20 @@ class Coqui:
         spoken = speakable(text)
         if not spoken:
             return Rendition(Audio.empty(self.rate_hz), text, applied=applied)
+        coqui = importlib.import_module("TTS.utils.synthesizer")
         try:
             with _LOCK, torch.inference_mode(), _seeded(self.seed), self._steered(applied):
                 samples = self._synthesizer.tts(
                     spoken, speaker_name=self.speaker, language_name=self.language
                 )
+            # Coqui ends each sentence with .45 s of silence; the last is cut off
+            audio = Audio(np.asarray(samples, np.float32)[: -coqui.PAD_SILENCE_SAMPLES], self.rate_hz)
         except Exception as error:  # torch's and Coqui's own kinds, and an unknown speaker
             raise TTSError(f"{self.name} could not say {text[:60]!r}: {error}") from error
-        silence = importlib.import_module(
-            "TTS.utils.synthesizer"
-        ).PAD_SILENCE_SAMPLES  # .45 s after each sentence
-        return Rendition(
-            Audio(np.asarray(samples, np.float32)[:-silence], self.rate_hz), text, applied=applied
-        )
+        return Rendition(audio, text, applied=applied)
 
     @contextmanager
-    def _steered(self, knobs: Knobs) -> Iterator[None]:
+    def _steered(self, knobs: Knobs) -> Generator[None]:
         """The network with its predictions moved by `knobs`; as it was afterwards, whatever happens."""
         with ExitStack() as undo:
             if (
@@ -119,13 +119,13 @@ Hook = Callable[[Any, Any, Any], Any]
 
 
 def _with_batch_axis(_: Any, inputs: Any) -> Any:
-    """Coqui squeezes the encoding to (C, T) on its way in, and a text of one character to (C,), which fails."""
+    """Coqui squeezes the encoding to (C, T) on its way in, and that of one character to (C,), which fails."""
     encoding, mask = inputs  # mask (1, 1, T)
     return encoding.reshape(1, -1, mask.shape[-1]), mask  # (1, C, T)
 
 
 def _pitch_hook(f0: Stats, pitch_st: float, range_x: float) -> Hook:
-    """Scales log pitch about its mean and shifts it. A predictor's output `z` is (B, 1, T), its mask (B, 1, T)."""
+    """Scales log pitch about its mean and shifts it. The predictor's output `z` is (B, 1, T)."""
 
     def move(_: Any, inputs: Any, z: Any) -> Any:
         mask = inputs[1]  # (B, 1, T)
@@ -158,7 +158,7 @@ def _clamped(knobs: Knobs, can: Capability) -> Knobs:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seeded(seed: int) -> Generator[None]:
     """Both global random generators seeded, and as they were afterwards."""
     import torch
 
@@ -180,7 +180,7 @@ def _load(voice: str | PathLike[str]) -> Any:
     folder = Path(voice)
     if not named and not (folder / "config.json").is_file():
         raise TTSError(
-            f"there is no {folder / 'config.json'}. Give a folder with config.json and {' or '.join(WEIGHTS)}, "
+            f"there is no {folder / 'config.json'}. Give a folder with it and {' or '.join(WEIGHTS)}, "
             'or the name of a model to download, as in "tts_models/en/ljspeech/fast_pitch".'
         )
     try:
@@ -217,8 +217,8 @@ def _files(folder: Path, files: ExitStack) -> dict[str, Any]:
 
 
 def _weights(folder: Path, files: ExitStack) -> Path:
-    """The weights in `folder`; safetensors as a checkpoint of the form that Coqui reads, kept while `files` is open.
-    Coqui's own are read by torch with `weights_only`, so nothing in them is run."""
+    """The weights in `folder`; safetensors as a checkpoint of the form that Coqui reads, kept while `files`
+    is open. Coqui's own are read by torch (2.4 on) with `weights_only`, so nothing in them is run."""
     found = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if found is None:
         raise TTSError(f"there are no weights in {folder}. One of {', '.join(WEIGHTS)} is needed.")
@@ -233,8 +233,9 @@ def _weights(folder: Path, files: ExitStack) -> Path:
 
 
 def _import_torchaudio() -> None:
-    """Coqui imports torchaudio. The wheel on PyPI is a CUDA build, whose compiled part can't be loaded beside a CPU
-    torch (libc10_cuda.so is missing). Speech doesn't use that part, so then, and only then, it's left out."""
+    """Coqui imports torchaudio. The wheel on PyPI is a CUDA build, whose compiled part can't be loaded beside
+    a CPU torch (libc10_cuda.so is missing). Speech doesn't use that part: then, and only then, it's left out.
+    """
     require("torch", INSTALL)
     try:
         require("torchaudio", INSTALL)

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -184,7 +184,7 @@ def _words(spoken: str, events: list[tuple[int, int, int, str]], audio: Audio) -
 
 
 @contextmanager
-def _library() -> Iterator[Any]:
+def _library() -> Generator[Any]:
     """espeak-ng newly loaded, and unloaded after. Its phase of flutter and its noise run on from call to
     call, so a library that stays loaded says a text differently each time; loading it afresh costs .6 ms."""
     library = ctypes.CDLL(str(_private_copy()))
