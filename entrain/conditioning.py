@@ -240,12 +240,12 @@ def psola(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
     manipulation = call(sound, "To Manipulation", 0.01, voicing.floor_hz, voicing.ceiling_hz)
     tier = call(manipulation, "Extract pitch tier")
     if call(tier, "Get number of points"):
-        centre, factor = voicing.centre_hz, 2 ** (ask.f0_st / 12)
-        call(tier, "Formula", f"{centre * factor!r} * (self / {centre!r}) ^ {ask.range_x!r}")
+        centre_hz, moved_hz = float(voicing.centre_hz), float(voicing.centre_hz * 2 ** (ask.f0_st / 12))
+        call(tier, "Formula", f"{moved_hz} * (self / {centre_hz}) ^ {float(ask.range_x)}")
         call([tier, manipulation], "Replace pitch tier")
     if ask.duration_x != 1:
         durations = call("Create DurationTier", "uniform", 0, sound.duration)
-        call(durations, "Add point", 0, ask.duration_x)
+        call(durations, "Add point", 0, float(ask.duration_x))
         call([durations, manipulation], "Replace duration tier")
     moved = call(manipulation, "Get resynthesis (overlap-add)")
     return Audio(moved.values[0].astype(np.float32), audio.rate_hz)
