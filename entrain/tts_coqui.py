@@ -162,14 +162,14 @@ def _seeded(seed: int) -> Generator[None]:
     """Both global random generators seeded, and as they were afterwards."""
     import torch
 
-    before = np.random.get_state()
-    np.random.seed(seed)
+    before = np.random.get_state()  # noqa: NPY002 (Coqui's Griffin-Lim draws from this one)
+    np.random.seed(seed)  # noqa: NPY002
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             yield
     finally:
-        np.random.set_state(before)
+        np.random.set_state(before)  # noqa: NPY002
 
 
 def _load(voice: str | PathLike[str]) -> Any:

@@ -100,7 +100,10 @@ class Espeak:
 
 def _settings(knobs: Knobs, can: Capability) -> tuple[dict[int, int], Knobs]:
     """espeak's parameters for `knobs`, and the knobs that those parameters amount to."""
-    assert can.pitch_st and can.range_x and can.rate_x and can.level_db
+    assert can.pitch_st
+    assert can.range_x
+    assert can.rate_x
+    assert can.level_db
     pitch_st = can.pitch_st.clamp(knobs.pitch_st)
     rate_x = can.rate_x.clamp(knobs.rate_x)
     level_db = can.level_db.clamp(knobs.level_db)

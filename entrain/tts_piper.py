@@ -62,7 +62,8 @@ class Piper:
             ) from error
 
     def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
-        assert self.capability.rate_x and self.capability.level_db
+        assert self.capability.rate_x is not None
+        assert self.capability.level_db is not None
         rate_x = self.capability.rate_x.clamp(knobs.rate_x)
         level_db = self.capability.level_db.clamp(knobs.level_db)
         settings = require("piper", "pip install piper-tts").SynthesisConfig(

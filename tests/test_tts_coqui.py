@@ -25,7 +25,7 @@ safetensors = pytest.importorskip("safetensors.torch", reason="pip install safet
 
 from entrain import tts_coqui  # noqa: E402
 from entrain.audio import Audio  # noqa: E402
-from entrain.tts import Knobs, TTSError, load_tts  # noqa: E402
+from entrain.tts import TTS, Knobs, TTSError, load_tts  # noqa: E402
 from entrain.tts_coqui import Coqui  # noqa: E402
 from entrain.tts_espeak import Espeak  # noqa: E402
 
@@ -67,10 +67,20 @@ class Example(NamedTuple):
 def tiny() -> Any:
     """An untrained FastSpeech2 with Coqui's own classes: 64 channels, two layers on each side."""
     config = Fastspeech2Config()
-    audio: dict[str, Any] = dict(
-        sample_rate=22_050, num_mels=80, mel_fmin=0, mel_fmax=4000, signal_norm=False
-    )
-    audio |= dict(log_func="np.log", spec_gain=1.0, power=1.0, preemphasis=0.0, griffin_lim_iters=40)
+    audio: dict[str, Any] = {
+        "sample_rate": 22_050,
+        "num_mels": 80,
+        "mel_fmin": 0,
+        "mel_fmax": 4000,
+        "signal_norm": False,
+    }
+    audio |= {
+        "log_func": "np.log",
+        "spec_gain": 1.0,
+        "power": 1.0,
+        "preemphasis": 0.0,
+        "griffin_lim_iters": 40,
+    }
     config.audio.update(audio | {"do_trim_silence": False})
     config.characters = CharactersConfig(
         characters_class="TTS.tts.utils.text.characters.Graphemes",
@@ -82,9 +92,12 @@ def tiny() -> Any:
         blank="",
     )
     layers = {"hidden_channels_ffn": 128, "num_heads": 2, "num_layers": 2, "dropout_p": 0.0}
-    args: dict[str, Any] = dict(
-        use_aligner=False, hidden_channels=64, encoder_params=layers, decoder_params=layers
-    )
+    args: dict[str, Any] = {
+        "use_aligner": False,
+        "hidden_channels": 64,
+        "encoder_params": layers,
+        "decoder_params": layers,
+    }
     args |= {f"{name}_predictor_hidden_channels": 64 for name in ("duration", "pitch", "energy")}
     config.model_args.update(args)
     return ForwardTTS(config)
@@ -204,7 +217,8 @@ def change(voice: Coqui, knobs: Knobs) -> tuple[float, float, float]:
 def test_pitch_hook_moves_the_pitch_of_the_waveform(voice: Coqui, pitch_st: float) -> None:
     rise_st, level_db, rate_x = change(voice, Knobs(pitch_st=pitch_st))
     assert rise_st == pytest.approx(pitch_st, abs=0.7)
-    assert level_db == pytest.approx(0, abs=2) and rate_x == 1
+    assert level_db == pytest.approx(0, abs=2)
+    assert rate_x == 1
 
 
 def test_range_hook_widens_and_narrows(voice: Coqui) -> None:
@@ -219,27 +233,32 @@ def test_range_hook_widens_and_narrows(voice: Coqui) -> None:
 def test_rate_moves_the_duration(voice: Coqui, rate_x: float) -> None:
     rise_st, level_db, realised_x = change(voice, Knobs(rate_x=rate_x))
     assert realised_x == pytest.approx(rate_x, rel=0.08)  # a character is whole frames of 11.6 ms
-    assert rise_st == pytest.approx(0, abs=0.7) and level_db == pytest.approx(0, abs=1)
+    assert rise_st == pytest.approx(0, abs=0.7)
+    assert level_db == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize("level_db", [-4, 4])
 def test_energy_hook_moves_the_level_of_the_waveform(voice: Coqui, level_db: float) -> None:
     rise_st, realised_db, rate_x = change(voice, Knobs(level_db=level_db))
     assert realised_db == pytest.approx(level_db, abs=1.5)
-    assert rise_st == pytest.approx(0, abs=0.7) and rate_x == 1
+    assert rise_st == pytest.approx(0, abs=0.7)
+    assert rate_x == 1
 
 
 def test_renditions_repeat_and_leave_no_trace(voice: Coqui) -> None:
-    before, generator = voice.synthesise(SENTENCES[0]).audio.samples, np.random.get_state()[1].copy()
+    before = voice.synthesise(SENTENCES[0]).audio.samples
+    generator = np.random.get_state()[1].copy()  # noqa: NPY002
     knobs = [Knobs(2, 1.2, 1.2, 3), Knobs(-2), Knobs()]
     with ThreadPoolExecutor(2) as pool:
         said = list(pool.map(lambda it: voice.synthesise(SENTENCES[0], it).audio.samples, knobs))
-    assert np.array_equal(before, said[2]) and not np.array_equal(before[:5000], said[1][:5000])
-    assert np.array_equal(generator, np.random.get_state()[1])
+    assert np.array_equal(before, said[2])
+    assert not np.array_equal(before[:5000], said[1][:5000])
+    assert np.array_equal(generator, np.random.get_state()[1])  # noqa: NPY002
     network = voice._network
     assert network.length_scale == 1
     for predictor in (network.pitch_predictor, network.energy_predictor, network.duration_predictor):
-        assert not predictor._forward_hooks and not predictor._forward_pre_hooks
+        assert not predictor._forward_hooks
+        assert not predictor._forward_pre_hooks
 
 
 def test_hooks_are_removed_when_the_network_fails(voice: Coqui, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +268,18 @@ def test_hooks_are_removed_when_the_network_fails(voice: Coqui, monkeypatch: pyt
     monkeypatch.setattr(voice._network, "_forward_decoder", broken)
     with pytest.raises(TTSError, match="could not say 'mama': out of memory"):
         voice.synthesise("mama", Knobs(2, 1.2, 1.2, 3))
-    assert not voice._network.pitch_predictor._forward_hooks and voice._network.length_scale == 1
+    assert not voice._network.pitch_predictor._forward_hooks
+    assert voice._network.length_scale == 1
+
+
+def test_the_contract_of_every_voice(voice: Coqui) -> None:
+    assert isinstance(voice, TTS)
+    assert [len(voice.synthesise(text).audio.samples) for text in ("", " \n", "🙂")] == [0, 0, 0]
+    said = voice.synthesise(SENTENCES[0], Knobs(40, 9, 9, 60))
+    assert said.applied == Knobs(4, 1.5, 1.5, 6)
+    assert said.audio.rate_hz == voice.rate_hz == 22_050
+    assert said.audio.samples.dtype == np.float32
+    assert np.isfinite(said.audio.samples).all()
 
 
 def test_without_statistics_pitch_is_left_for_the_waveform(folder: Path) -> None:
@@ -280,7 +310,7 @@ def test_what_is_not_a_voice_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(TTSError, match=r"no weights in .*model.safetensors"):
         Coqui(tmp_path)
     (tmp_path / "model.pth").write_bytes(b"not weights")
-    with pytest.raises(TTSError, match="Do config.json and the weights match"):
+    with pytest.raises(TTSError, match=r"Do config.json and the weights match"):
         Coqui(tmp_path)
     with pytest.raises(TTSError, match=r"can't be loaded .*the name right"):
         Coqui("tts_models/xx/yy/zz")

@@ -12,8 +12,8 @@ pytest.importorskip(
     "espeakng_loader", reason="espeakng-loader carries espeak-ng; pip install espeakng-loader"
 )
 
-from entrain.tts import Knobs, Rendition, TTSError, load_tts  # noqa: E402
-from entrain.tts_espeak import Espeak, speakable  # noqa: E402
+from entrain.tts import Knobs, Rendition, TTSError, load_tts
+from entrain.tts_espeak import Espeak, speakable
 
 SENTENCES = (
     "The quick brown fox jumps over the lazy dog, she says.",
@@ -28,7 +28,8 @@ def measure(voice: Espeak, knobs: Knobs = Knobs()) -> np.ndarray:
     rows: list[tuple[float, ...]] = []
     for sentence in SENTENCES:
         audio = voice.synthesise(sentence, knobs).audio
-        assert audio.clipped_ratio == 0 and audio.level_db is not None
+        assert audio.clipped_ratio == 0
+        assert audio.level_db is not None
         sound = parselmouth.Sound(audio.samples.astype(float), audio.rate_hz)
         hz = sound.to_pitch_ac(pitch_floor=40, pitch_ceiling=500).selected_array["frequency"]
         st = 12 * np.log2(hz[hz > 0] / 100)
@@ -92,13 +93,15 @@ def test_words_have_times_in_order_within_the_audio_and_pauses_left_out() -> Non
         "I", "don't", "know", "1234", "pounds", "C++", "&", "<b>x</b>", "Naïve", "café",
     ]  # fmt: skip
     times = [t for word in said.words for t in (word.start_s, word.end_s) if t is not None]
-    assert (
-        len(times) == 20 and times == sorted(times) and times[0] >= 0 and times[-1] <= said.audio.duration_s
-    )
+    assert len(times) == 20
+    assert times == sorted(times)
+    assert times[0] >= 0
+    assert times[-1] <= said.audio.duration_s
     assert all((word.end_s or 0) - (word.start_s or 0) > 0.02 for word in said.words)
     know, number = said.words[2:4]
     gap = said.audio.part((know.end_s or 0) + 0.03, (number.start_s or 0) - 0.03)  # the pause at the colon
-    assert gap.duration_s > 0.1 and (gap.level_db or -99) < (said.audio.level_db or 0) - 20
+    assert gap.duration_s > 0.1
+    assert (gap.level_db or -99) < (said.audio.level_db or 0) - 20
 
 
 def test_words_slow_down_with_the_rate() -> None:
@@ -132,7 +135,8 @@ def test_threads_with_different_voices_do_not_disturb_each_other() -> None:
 
 def test_five_thousand_characters() -> None:
     said = Espeak().synthesise("We open at nine. " * 300)
-    assert len(said.words) == 1200 and 300 < said.audio.duration_s < 500
+    assert len(said.words) == 1200
+    assert 300 < said.audio.duration_s < 500
 
 
 def test_languages_and_variants_by_name_and_unknown_ones_refused() -> None:

@@ -39,13 +39,15 @@ def test_rate_is_the_inverse_of_duration(voice: Piper, rate_x: float) -> None:
 def test_level_is_exact_and_does_not_clip(voice: Piper, level_db: float) -> None:
     usual, moved = (voice.synthesise(SENTENCES[0], Knobs(level_db=x)).audio for x in (0, level_db))
     assert (moved.level_db or 0) - (usual.level_db or 0) == pytest.approx(level_db, abs=0.05)
-    assert moved.clipped_ratio == 0 and np.abs(moved.samples).max() < 1
+    assert moved.clipped_ratio == 0
+    assert np.abs(moved.samples).max() < 1
 
 
 def test_pitch_and_range_are_left_for_the_waveform(voice: Piper) -> None:
     usual = voice.synthesise(SENTENCES[0])
     asked = voice.synthesise(SENTENCES[0], Knobs(pitch_st=3, range_x=1.4))
-    assert asked.applied == Knobs() and np.array_equal(usual.audio.samples, asked.audio.samples)
+    assert asked.applied == Knobs()
+    assert np.array_equal(usual.audio.samples, asked.audio.samples)
 
 
 def test_noise_makes_renditions_differ() -> None:
@@ -60,7 +62,8 @@ def test_brackets_are_not_phonemes(voice: Piper) -> None:
 
 def test_the_package_voice_equals_its_path(voice: Piper) -> None:
     named = load_tts(f"piper:{joe.model_path()}")
-    assert named.name == voice.name == "piper:en_US-joe-medium" and named.rate_hz == 22_050
+    assert named.name == voice.name == "piper:en_US-joe-medium"
+    assert named.rate_hz == 22_050
 
 
 def test_what_is_not_a_voice_is_named(tmp_path: Path) -> None:
