@@ -73,7 +73,7 @@ def say(
         )
         speech = agent.conversation().say(text, targets)
         if speech.fault:
-            raise RuntimeError(speech.fault)
+            raise ValueError(speech.fault)
         speech.audio.write(out)
     if as_json:
         print(json.dumps({"audio": str(out), **speech.realised.model_dump()}))

@@ -251,12 +251,16 @@ class Conversation:
         start_s: float | None = None,
     ) -> Turn:  # fmt: skip
         plan = targets.model_dump(exclude={"anchor", "capped"}) if targets else None
+        notes = tuple(f"{name} held back by a cap or the step limit" for name in targets.capped) if targets else ()
         came_out = None
         if plan and realised:
             plan |= {name: aim for name in SPOKEN if (aim := getattr(realised, f"aim_{name}")) is not None}
         if plan:
             came_out = {name: getattr(features, name) for name in SPOKEN}
-        return self._remember("agent", audio, text, features, (), start_s, plan=plan, realised=came_out)
+        notes += realised.not_realised if realised else ()
+        return self._remember(
+            "agent", audio, text, features, (), start_s, plan=plan, realised=came_out, notes=notes
+        )
 
     def _remember(
         self, speaker: str, audio: Any, text: str, features: Features, words: tuple[Word, ...],

@@ -48,7 +48,7 @@ VERSIONS = (
 def run(out: Path, strategy: str, console: Console) -> None:
     """Four conversations into `out`, and a table of what the agent did in each."""
     reading = Path(str(files("moonshine_voice").joinpath(READING)))
-    turns = user_turns([reading], split_s=0.7)[:N_TURNS]
+    turns = user_turns([reading], split_s=0.45)[:N_TURNS]
     rows: list[tuple[str, list[Turn]]] = []
     with Entrainer.load(strategy=strategy) as agent:
         console.print(f"Voice {agent.tts.name}, strategy {strategy}. The user is a real reading ({reading.name}).")

@@ -91,6 +91,8 @@ class Turn(Record):
     """Agent only: what was aimed at, by target name."""
     realised: dict[str, Finite | None] | None = None
     """Agent only: what came out, by the same names."""
+    notes: tuple[str, ...] = ()
+    """What a cap or step limit held back, and what the engine could not realise."""
     fault: str = ""
     """What went wrong with this turn, if anything: it is then neutral, and kept."""
     audio_file: str = ""

@@ -1,0 +1,1 @@
+"""Every figure in the README, printed: `make bench`, or `python -m benchmarks --help`."""

@@ -1,0 +1,38 @@
+"""Run the benchmarks, print their tables, keep their figures in bench-out/."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks import latency, realise, reply
+
+PARTS = {"realise": realise.run, "latency": latency.run, "reply": reply.run}
+
+
+def main(
+    only: Annotated[list[str] | None, typer.Option(help=f"Run only these of {', '.join(PARTS)}.")] = None,
+    quick: Annotated[bool, typer.Option(help="A tenth of the work: for a look, not for the README.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the figures as JSON.")] = Path("bench-out"),
+) -> None:
+    """The figures in the README: realised against target, turn end to targets, a reply's time. Six minutes on two cores."""
+    unknown = set(only or []) - set(PARTS)
+    if unknown:
+        raise typer.BadParameter(f"no benchmark {', '.join(unknown)}; select from {', '.join(PARTS)}")
+    console = Console(width=150)
+    out.mkdir(exist_ok=True)
+    console.print(f"Python {platform.python_version()}, {platform.machine()}; side by side in one run")
+    for name, run in PARTS.items():
+        if not only or name in only:
+            figures = run(console, quick)
+            (out / f"{name}.json").write_text(json.dumps(figures, indent=1))
+    console.print(f"The figures are in {out}/. Next: compare them with the README's.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
