@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrain.audio import Audio
-from entrain.prosody import Extractor, speech_seconds
+from entrain.prosody import Extractor
 from entrain.targets import Targets
 from entrain.tts import Rendition
 from entrain.turn import Features, Finite, Record
 
 DEAD_F0_ST, DEAD_RATE, DEAD_RANGE = 0.25, 0.02, 0.10  # nobody hears less; every engine costs some quality
 MAX_F0_ST, MIN_DURATION, MAX_DURATION = 4.0, 0.74, 1.34  # beyond this the engines sound made
+MAX_LEVEL_DB = 20.0  # beyond this a slip, such as hertz for decibels, would silence or square the speech
 MIN_RANGE, MAX_RANGE = 0.5, 1.8
 RANGE_MISS = 0.15  # when the range is off by more, one second pass with the request corrected
 F0_MISS_ST = 0.10
@@ -83,34 +84,40 @@ def condition(
     `engine`: "psola" (Praat, keeps formants; the default), "world" (pyworld, keeps formants), "signalsmith" (fast, moves formants,
     no range). Runs Praat: call it in the worker process. Raises `ConditioningError` for an engine that is not there.
     """
-    before, voicing = measure(rendition)
-    if targets.neutral or before.f0_mean_st is None or before.level_db is None:
+    move = load_engine(engine)
+    before, voicing = measure(rendition, usual.speech_s if usual else None)  # native pitch keeps the timing
+    if targets.neutral or before.f0_mean_st is None:
         reason = () if targets.neutral else ("nothing voiced to condition",)
         return Conditioned(rendition.audio, before, before, outcome(before, targets, before, "none", reason))
     goal = resolve(targets, usual or before)
     ask, not_realised = request(goal, before)
-    if engine == "signalsmith" and ask.range_x != 1:
-        ask, not_realised = replace(ask, range_x=1.0), (*not_realised, "pitch range: signalsmith has none")
+    if engine == "signalsmith":
+        if abs(ask.range_x - 1) > DEAD_RANGE:
+            not_realised = (*not_realised, "pitch range: signalsmith has none")
+        ask = replace(ask, range_x=1.0)
     audio, after, used = rendition.audio, before, "none"
     if worth_it(ask):
-        used, move = engine, load_engine(engine)
-        audio = move(rendition.audio, ask, voicing)
+        used, audio = engine, move(rendition.audio, ask, voicing)
         after = remeasure(audio, rendition, before)
-        corrected = correct(ask, goal, after)
+        corrected = correct(ask, before, after)
         if corrected != ask:
             audio = move(rendition.audio, corrected, voicing)
             after = remeasure(audio, rendition, before)
-    audio, after = set_level(audio, after, goal["level_db"])
-    if after.level_db is not None and abs(after.level_db - goal["level_db"]) > 0.1:
-        not_realised = (*not_realised, f"level: {after.level_db - goal['level_db']:+.1f} dB off, held by the limiter")
-    return Conditioned(audio, before, after, outcome(usual or before, targets, after, used, not_realised))
+        not_realised = (*not_realised, *missed(ask, before, after))
+    if before.level_db is None:
+        audio, beyond = limit(audio), ("level: unknown, since the rendition is clipped",)
+    else:
+        audio, after, beyond = set_level(audio, after, before.level_db, goal["level_db"])
+    return Conditioned(
+        audio, before, after, outcome(usual or before, targets, after, used, (*not_realised, *beyond))
+    )
 
 
-def measure(rendition: Rendition) -> tuple[Features, Voicing]:
-    """What a voice made of a text, and what the engines need to know of its pitch."""
+def measure(rendition: Rendition, speech_s: float | None = None) -> tuple[Features, Voicing]:
+    """What a voice made of a text, and what the engines need to know of its pitch. `speech_s`: where it is known."""
     extractor = Extractor(rendition.audio.rate_hz, block_s=math.inf)
     extractor.feed(rendition.audio.samples)
-    features = extractor.finish(rendition.text, rendition.words)
+    features = extractor.finish(rendition.text, rendition.words, speech_s)
     return features, Voicing(100 * 2 ** ((features.f0_mean_st or 0.0) / 12), *extractor.limits_hz)
 
 
@@ -118,9 +125,22 @@ def remeasure(audio: Audio, rendition: Rendition, before: Features) -> Features:
     """After an engine: its speech time is the source's times the change of length, never a threshold's opinion (engines
     shift the level, a weak tail drops out, and "rate" would move by 4 %)."""
     speech_s = before.speech_s * audio.duration_s / rendition.audio.duration_s
-    extractor = Extractor(audio.rate_hz, block_s=math.inf)
-    extractor.feed(audio.samples)
-    return extractor.finish(rendition.text, speech_s=speech_s)
+    return meter(audio, rendition.text, speech_s)
+
+
+def meter(
+    audio: Audio, text: str = "", speech_s: float | None = None, voice_quality: bool = True
+) -> Features:
+    """The user's meter on what an engine made. Its floats may pass ±1, which is not clipped yet: so it is measured
+    with headroom, and the level put right."""
+    peak = float(np.abs(audio.samples).max(initial=0.0))
+    headroom_db = max(0.0, 20 * math.log10(peak) - CEILING_DB) if peak else 0.0
+    extractor = Extractor(audio.rate_hz, block_s=math.inf, voice_quality=voice_quality)
+    extractor.feed(audio.gain(-headroom_db).samples)
+    features = extractor.finish(text, speech_s=speech_s)
+    if features.level_db is None:
+        return features
+    return features.model_copy(update={"level_db": features.level_db + headroom_db})
 
 
 def resolve(targets: Targets, before: Features) -> dict[str, float]:
@@ -134,8 +154,12 @@ def resolve(targets: Targets, before: Features) -> dict[str, float]:
     t, b = targets, before
     return {
         "f0_mean_st": blend(b.f0_mean_st, (b.f0_mean_st or 0) + t.f0_shift_st, t.f0_mean_st, t.weight_f0),
-        "f0_range_st": blend(b.f0_range_st, (b.f0_range_st or 0) * t.f0_range_factor, t.f0_range_st, t.weight_range),
-        "rate_syll_s": blend(b.rate_syll_s, (b.rate_syll_s or 0) * t.rate_factor, t.rate_syll_s, t.weight_rate),
+        "f0_range_st": blend(
+            b.f0_range_st, (b.f0_range_st or 0) * t.f0_range_factor, t.f0_range_st, t.weight_range
+        ),
+        "rate_syll_s": blend(
+            b.rate_syll_s, (b.rate_syll_s or 0) * t.rate_factor, t.rate_syll_s, t.weight_rate
+        ),
         "level_db": blend(b.level_db, (b.level_db or 0) + t.level_shift_db, t.level_db, t.weight_level),
     }
 
@@ -145,7 +169,7 @@ def request(goal: dict[str, float], before: Features) -> tuple[Ask, tuple[str, .
     ask = Ask(
         f0_st=goal["f0_mean_st"] - (before.f0_mean_st or goal["f0_mean_st"]),
         range_x=goal["f0_range_st"] / before.f0_range_st if before.f0_range_st else 1.0,
-        duration_x=before.rate_syll_s / goal["rate_syll_s"] if before.rate_syll_s and goal["rate_syll_s"] > 0 else 1.0,
+        duration_x=before.rate_syll_s / max(goal["rate_syll_s"], 1e-6) if before.rate_syll_s else 1.0,
     )
     allowed = within_limits(ask)
     beyond = [
@@ -174,30 +198,52 @@ def worth_it(ask: Ask) -> bool:
     )  # fmt: skip
 
 
-def correct(ask: Ask, goal: dict[str, float], after: Features) -> Ask:
+def correct(ask: Ask, before: Features, after: Features) -> Ask:
     """The same request, put right by what it missed by; unchanged where it was near enough. For a pass from the
     rendition again, never from what is already processed."""
-    f0_st, range_x = ask.f0_st, ask.range_x
-    if after.f0_mean_st is not None and abs(after.f0_mean_st - goal["f0_mean_st"]) > F0_MISS_ST:
-        f0_st += goal["f0_mean_st"] - after.f0_mean_st
-    if after.f0_range_st and ask.range_x != 1 and abs(after.f0_range_st / goal["f0_range_st"] - 1) > RANGE_MISS:
-        range_x *= goal["f0_range_st"] / after.f0_range_st
+    off_st, off_range = misses(ask, before, after)
+    f0_st = ask.f0_st - off_st if abs(off_st) > F0_MISS_ST else ask.f0_st
+    range_x = ask.range_x / off_range if ask.range_x != 1 and abs(off_range - 1) > RANGE_MISS else ask.range_x
     return within_limits(Ask(f0_st, range_x, ask.duration_x))
 
 
-def set_level(audio: Audio, features: Features, level_db: float) -> tuple[Audio, Features]:
-    """Gain to the aim, with a limiter for the peaks, twice if the first time the limiter took something."""
+def missed(ask: Ask, before: Features, after: Features) -> tuple[str, ...]:
+    """What a listener would hear the engine to have missed, in words."""
+    off_st, off_range = misses(ask, before, after)
+    pitch = (f"pitch: {off_st:+.2f} st off",) if abs(off_st) > DEAD_F0_ST else ()
+    spread = (f"pitch range: {off_range:.2f} of what was asked",) if abs(off_range - 1) > RANGE_MISS else ()
+    return pitch + spread
+
+
+def misses(ask: Ask, before: Features, after: Features) -> tuple[float, float]:
+    """By how many semitones, and by what factor of range, the engine missed its request; 0 and 1 where not measurable."""
+    off_st, off_range = 0.0, 1.0
+    if before.f0_mean_st is not None and after.f0_mean_st is not None:
+        off_st = after.f0_mean_st - (before.f0_mean_st + ask.f0_st)
+    if before.f0_range_st and after.f0_range_st:
+        off_range = after.f0_range_st / (before.f0_range_st * ask.range_x)
+    return off_st, off_range
+
+
+def set_level(
+    audio: Audio, now: Features, usual_db: float, level_db: float
+) -> tuple[Audio, Features, tuple[str, ...]]:
+    """Gain from what it is `now` to the aim, at most `MAX_LEVEL_DB` from what the voice made of it, with a limiter for the
+    peaks; a second time if the first time the limiter took something. Also tells what could not be given."""
+    allowed_db = min(max(level_db, usual_db - MAX_LEVEL_DB), usual_db + MAX_LEVEL_DB)
     for _ in range(2):
-        if features.level_db is None or abs(level_db - features.level_db) < 0.01:
+        if now.level_db is None or abs(allowed_db - now.level_db) < 0.01:
             break
-        louder = audio.gain(level_db - features.level_db)
+        louder = audio.gain(allowed_db - now.level_db)
         audio = limit(louder)
-        if audio is louder:
-            return audio, features.model_copy(update={"level_db": level_db})
-        extractor = Extractor(audio.rate_hz, block_s=math.inf, voice_quality=False)
-        extractor.feed(audio.samples)
-        features = features.model_copy(update={"level_db": extractor.finish().level_db})
-    return audio, features
+        measured_db = allowed_db if audio is louder else meter(audio, voice_quality=False).level_db
+        now = now.model_copy(update={"level_db": measured_db})
+    off_db = 0.0 if now.level_db is None else now.level_db - level_db
+    return (
+        audio,
+        now,
+        (f"level: {off_db:+.1f} dB off, by the limiter or the cap",) if abs(off_db) > 0.1 else (),
+    )
 
 
 def limit(audio: Audio) -> Audio:
@@ -210,7 +256,9 @@ def limit(audio: Audio) -> Audio:
         return audio
     n = max(3, round(LOOK_AHEAD_S * audio.rate_hz) | 1)
     needed = np.minimum(1.0, ceiling / np.maximum(size, 1e-9))  # (N,)
-    gain = uniform_filter1d(minimum_filter1d(needed, 2 * n - 1), n)  # the mean of minima is below every one it spans
+    gain = uniform_filter1d(
+        minimum_filter1d(needed, 2 * n - 1), n
+    )  # the mean of minima is below every one it spans
     return Audio((audio.samples * gain).astype(np.float32), audio.rate_hz)
 
 
@@ -219,7 +267,7 @@ def outcome(
 ) -> Realised:
     aims = resolve(targets, before) if before.f0_mean_st is not None else {}
     return Realised(
-        **{f"aim_{name}": value for name, value in aims.items()},
+        **{f"aim_{name}": value for name, value in aims.items() if getattr(before, name) is not None},
         f0_mean_st=after.f0_mean_st, f0_range_st=after.f0_range_st,
         rate_syll_s=after.rate_syll_s, level_db=after.level_db,
         engine=engine, not_realised=not_realised,
@@ -253,14 +301,20 @@ def psola(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
 
 def world(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
     """WORLD (Morise 2016): DIO with StoneMask, CheapTrick, D4C; keeps formants, best for large upward shifts."""
-    pyworld = _engine_module("pyworld", "pyworld")
+    pyworld = _engine_module(
+        "pyworld", "pyworld 'setuptools<81'"
+    )  # it imports pkg_resources, which 81 took out
     samples = audio.samples.astype(np.float64)
-    rough_hz, times = pyworld.dio(samples, audio.rate_hz, f0_floor=voicing.floor_hz, f0_ceil=voicing.ceiling_hz)
+    rough_hz, times = pyworld.dio(
+        samples, audio.rate_hz, f0_floor=voicing.floor_hz, f0_ceil=voicing.ceiling_hz
+    )
     f0_hz: NDArray[np.float64] = pyworld.stonemask(samples, rough_hz, times, audio.rate_hz)
     envelope = pyworld.cheaptrick(samples, f0_hz, times, audio.rate_hz)
     aperiodicity = pyworld.d4c(samples, f0_hz, times, audio.rate_hz)
     voiced = f0_hz > 0
-    f0_hz[voiced] = voicing.centre_hz * 2 ** (ask.f0_st / 12) * (f0_hz[voiced] / voicing.centre_hz) ** ask.range_x
+    f0_hz[voiced] = (
+        voicing.centre_hz * 2 ** (ask.f0_st / 12) * (f0_hz[voiced] / voicing.centre_hz) ** ask.range_x
+    )
     made = pyworld.synthesize(f0_hz, envelope, aperiodicity, audio.rate_hz, frame_period=5.0 * ask.duration_x)
     return _of_length(made, audio, ask)
 
@@ -295,5 +349,6 @@ def _engine_module(module: str, package: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise ConditioningError(
-            f"the package {package!r} is missing ({error}). Install it with: pip install {package}; or use engine 'psola'."
+            f"the module {module!r} can't be imported ({error}). Install it with: pip install {package}; "
+            "or use engine 'psola'."
         ) from error

@@ -23,7 +23,9 @@ class HistoryError(ValueError):
 class History:
     """One conversation. `turns` are the latest ones; `n_forgotten` earlier ones are only in the store, if there is one."""
 
-    def __init__(self, conversation_id: str, user: Normalizer | None = None, agent: Normalizer | None = None) -> None:
+    def __init__(
+        self, conversation_id: str, user: Normalizer | None = None, agent: Normalizer | None = None
+    ) -> None:
         self.id = conversation_id
         self.turns: list[Turn] = []
         self.n_forgotten = 0
@@ -55,10 +57,12 @@ class History:
     def by(self, speaker: str) -> list[Turn]:
         return [turn for turn in self.turns if turn.speaker == speaker]
 
-    def arrays(self, last: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    def arrays(
+        self, last: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
         """The latest turns as z-scores `(T, 7)` with 0 where masked, validity `(T, 7)`, and who spoke: `(T,)`, True for
         the agent."""
-        turns = self.turns[-last:] if last else self.turns
+        turns = self.turns if last is None else self.turns[max(0, len(self.turns) - last) :]
         z = np.array([[v or 0.0 for v in turn.z] for turn in turns], np.float32).reshape(-1, len(FEATURES))
         valid = np.array([[v is not None for v in turn.z] for turn in turns], bool).reshape(-1, len(FEATURES))
         return z, valid, np.array([turn.speaker == "agent" for turn in turns], bool)
@@ -74,26 +78,42 @@ class History:
 
     def to_json(self, turns: Iterable[Turn] | None = None) -> str:
         """The whole conversation as JSON (`turns`: all of them, where a store holds more than memory does)."""
-        return json.dumps(self.state() | {"turns": [t.model_dump(mode="json") for t in turns or self.turns]}, indent=1)
+        written = [turn.model_dump(mode="json") for turn in (self.turns if turns is None else turns)]
+        return json.dumps(
+            self.state() | {"n_forgotten": max(0, len(self) - len(written)), "turns": written}, indent=1
+        )  # fmt: skip
 
     @classmethod
     def from_json(cls, text: str) -> History:
         """The inverse of `to_json`. Raises `HistoryError` for other text, a newer schema, or damaged turns."""
         try:
             record = json.loads(text)
-            return cls.from_records(record, [Turn(**turn) for turn in record["turns"]])
-        except (json.JSONDecodeError, KeyError, TypeError, ValidationError) as error:
+            turns = (Turn.model_validate(turn) for turn in record["turns"])
+            n_forgotten = record.get("n_forgotten", 0)
+            if not isinstance(n_forgotten, int) or n_forgotten < 0:
+                raise TypeError(f"n_forgotten is {n_forgotten!r}")
+            return cls.from_records(record, turns, n_forgotten)
+        except (json.JSONDecodeError, KeyError, TypeError, ValidationError, RecursionError) as error:
             raise HistoryError(f"this is not a conversation that entrain exported: {error}") from error
 
     @classmethod
-    def from_records(cls, state: dict[str, Any], turns: list[Turn], n_forgotten: int = 0) -> History:
-        if state["schema"] != SCHEMA:
-            raise HistoryError(
-                f"conversation {state.get('id')!r} has schema {state['schema']!r}; this entrain reads {SCHEMA!r}. "
-                "Upgrade entrain, or export it again from the version that wrote it."
-            )
-        history = cls(state["id"], Normalizer(**state["user"]), Normalizer(**state["agent"]))
-        history.turns, history.n_forgotten = turns, n_forgotten
+    def from_records(cls, state: Any, turns: Iterable[Turn], n_forgotten: int = 0) -> History:
+        """From `state()` and the turns, which are only looked at once the schema is known to be ours."""
+        try:
+            conversation_id, schema = str(state["id"]), state["schema"]
+            if schema != SCHEMA:
+                raise HistoryError(
+                    f"conversation {conversation_id!r} has schema {schema!r}; this entrain reads {SCHEMA!r}. "
+                    "Upgrade entrain, or export it again from the version that wrote it."
+                )
+            user, agent = (Normalizer.model_validate(state[speaker]) for speaker in ("user", "agent"))
+        except (KeyError, TypeError, ValidationError) as error:
+            raise HistoryError(f"the record of this conversation is damaged: {error}") from error
+        history = cls(conversation_id, user, agent)
+        history.turns, history.n_forgotten = list(turns), n_forgotten
+        for number, turn in enumerate(history.turns, n_forgotten):
+            if len(turn.z) != len(FEATURES):
+                raise HistoryError(f"turn {number} has {len(turn.z)} z-scores; it needs {len(FEATURES)}.")
         return history
 
     def _normalizer(self, speaker: str) -> Normalizer:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from entrain.turn import FEATURES, Features, Finite, Mask, Record, Vector
 
 Register = Literal["any", "low", "high"]
+Seven = Field(min_length=len(FEATURES), max_length=len(FEATURES))
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 LOW_HIGH_ST = 8.1  # 160 Hz parts low voices from high ones
 SPREAD_COUNT = 4.0  # turns that the population's spread weighs
@@ -32,12 +35,12 @@ class Normalizer(Record):
     register_: Register = "any"
     fixed: bool = False
     """True for a voice measured beforehand: it starts known and stays as it is."""
-    prior_mean: tuple[Finite, ...]
-    prior_sd: tuple[Finite, ...]
-    prior_count: tuple[Finite, ...]
-    n: tuple[int, ...] = (0,) * len(FEATURES)
-    mean: tuple[Finite, ...] = (0.0,) * len(FEATURES)
-    m2: tuple[Finite, ...] = (0.0,) * len(FEATURES)  # Σ(x − x̄)², Welford's
+    prior_mean: Annotated[tuple[Finite, ...], Seven]
+    prior_sd: Annotated[tuple[Positive, ...], Seven]
+    prior_count: Annotated[tuple[Finite, ...], Seven]
+    n: Annotated[tuple[int, ...], Seven] = (0,) * len(FEATURES)
+    mean: Annotated[tuple[Finite, ...], Seven] = (0.0,) * len(FEATURES)
+    m2: Annotated[tuple[Finite, ...], Seven] = (0.0,) * len(FEATURES)  # Σ(x − x̄)², Welford's
 
     @classmethod
     def for_person(cls, register: Register = "any") -> Normalizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -92,13 +93,15 @@ class Weighted:
     def series(self, user: list[float], default: float = 0.0) -> list[float]:
         """The agent's aim after each of the user's values (any unit: the formula is the same for Hz and z)."""
         aims: list[float] = []
+        balance = 0.0  # Σ user − Σ own earlier aims
         for i, value in enumerate(user):
             of_global = self.global_weight + i * self.global_convergence
             of_local = self.local_weight + i * self.local_convergence
             total = max(1.0, of_global + of_local)
             of_default = (total - of_global - of_local) / total
-            balance = sum(user[: i + 1]) - sum(aims)
+            balance += value
             aims.append(of_default * default + (of_global * balance + of_local * value) / total)
+            balance -= aims[-1]
         return aims
 
     def predict(self, history: History, text: str) -> Prediction:
@@ -122,7 +125,12 @@ class WizardOfOz:
         """For example `set(f0_mean_st=-1, rate_syll_s=0.5)`: one spread of the voice lower, half a spread faster."""
         unknown = set(z) - set(FEATURES)
         if unknown:
-            raise ValueError(f"there is no feature {', '.join(sorted(unknown))}. Select from {', '.join(FEATURES)}.")
+            raise ValueError(
+                f"there is no feature {', '.join(sorted(unknown))}. Select from {', '.join(FEATURES)}."
+            )
+        for name, value in z.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} is {value}; a finite number of spreads is needed.")
         self.aims |= z
 
     def clear(self) -> None:

@@ -14,11 +14,13 @@ from entrain.turn import FEATURES, Finite, Record
 if TYPE_CHECKING:
     from entrain.voice import VoiceProfile
 
-SPOKEN = ("f0_mean_st", "f0_range_st", "level_db", "rate_syll_s")  # the features that a voice can be made to have
+# The features that a voice can be made to have.
+SPOKEN = ("f0_mean_st", "f0_range_st", "level_db", "rate_syll_s")
 
 
 class Policy(Record):
-    """How far the agent goes. The caps bound the targets *and* what is done to a single sentence."""
+    """How far the agent goes. The caps bound the targets; with anchor "sentence" they are then also the most that is done to
+    one sentence, with anchor "voice" that is bounded by `entrain.conditioning`'s own limits."""
 
     strength: float = Field(default=1.0, ge=0, le=1)
     """0 leaves the voice's audio as it is, to the bit; 1 goes all the way."""
@@ -36,7 +38,8 @@ class Policy(Record):
     max_range: float = Field(default=1.6, ge=1, le=4)
     max_level_db: float = Field(default=6.0, ge=0, le=20)
     step_f0_st: float = Field(default=1.5, gt=0)
-    """Largest change from one reply to the next; likewise below, as a factor and in dB."""
+    """Largest change from one reply to the next in what is done (shift × weight); likewise below, as a factor and in dB.
+    Going silent on a feature, by strength, confidence or `features`, is not held back: it gives the voice as it is."""
     step_rate: float = Field(default=1.12, gt=1)
     step_range: float = Field(default=1.3, gt=1)
     step_level_db: float = Field(default=3.0, gt=0)
@@ -45,7 +48,9 @@ class Policy(Record):
     def _known(self) -> Policy:
         unknown = self.features - set(SPOKEN)
         if unknown:
-            raise ValueError(f"no voice can be given {', '.join(sorted(unknown))}. Select from {', '.join(SPOKEN)}.")
+            raise ValueError(
+                f"no voice can be given {', '.join(sorted(unknown))}. Select from {', '.join(SPOKEN)}."
+            )
         return self
 
 
@@ -78,10 +83,21 @@ class Targets(Record):
     def neutral(self) -> bool:
         return not (self.weight_f0 or self.weight_range or self.weight_rate or self.weight_level)
 
+    @property
+    def done(self) -> tuple[float, float, float, float]:
+        """The part of each that is really gone, by its weight: pitch (st), range and rate (factors), level (dB)."""
+        return (
+            self.weight_f0 * self.f0_shift_st,
+            1 + self.weight_range * (self.f0_range_factor - 1),
+            1 + self.weight_rate * (self.rate_factor - 1),
+            self.weight_level * self.level_shift_db,
+        )
+
     @classmethod
     def none(cls, voice: VoiceProfile) -> Targets:
         """The voice as it is."""
-        return cls(**{name: voice.mean[FEATURES.index(name)] for name in SPOKEN})
+        f0_st, f0_range_st, level_db, rate_syll_s = (voice.mean[FEATURES.index(name)] for name in SPOKEN)
+        return cls(f0_mean_st=f0_st, f0_range_st=f0_range_st, level_db=level_db, rate_syll_s=rate_syll_s)
 
     @classmethod
     def shifted(
@@ -108,39 +124,40 @@ def set_targets(
     prediction: Prediction, voice: VoiceProfile, policy: Policy = Policy(), previous: Targets | None = None
 ) -> Targets:
     """Each aim is the voice's mean plus z times its reach (never the user's hertz), capped, and at most a step away
-    from the previous reply's."""
+    from the previous reply's. A z that is not finite counts as not predicted."""
     mean = np.array(voice.mean)
-    aim = mean + policy.sign * prediction.z * voice.reach
-    weight = dict(zip(FEATURES, policy.strength * np.clip(prediction.confidence, 0, 1), strict=True))
+    usable = np.isfinite(prediction.z) & np.isfinite(prediction.confidence)
+    aim = mean + policy.sign * np.where(usable, prediction.z, 0.0) * voice.reach
+    confidence = np.where(usable, np.clip(prediction.confidence, 0, 1), 0.0)
     f0, f0_range, level, rate = (FEATURES.index(name) for name in SPOKEN)
+    on = np.array([name in policy.features and policy.sign != 0 for name in FEATURES])
+    weight: list[float] = np.where(on, policy.strength * confidence, 0.0).tolist()
     capped: set[str] = set()
 
-    def limit(name: str, value: float, low: float, high: float, before: float, step: float, factor: bool) -> float:
-        bounds = (before / step, before * step) if factor else (before - step, before + step)
-        allowed = min(max(value, low, bounds[0]), high, bounds[1])
-        if not math.isclose(allowed, value, abs_tol=1e-9):
+    def settle(name: str, i: int, low: float, high: float, step: float, before: float) -> float:
+        """The shift (or factor) of feature i, capped, and such that what is done is a step from `before` at most."""
+        factor = name.endswith("factor")
+        wanted = float(aim[i] / mean[i] if factor else aim[i] - mean[i])
+        lowest, highest = (before / step, before * step) if factor else (before - step, before + step)
+        allowed = wanted
+        if weight[i]:  # what is done is `none` + weight × (allowed − none)
+            none = float(factor)
+            allowed = max(allowed, none + (lowest - none) / weight[i])
+            allowed = min(allowed, none + (highest - none) / weight[i])
+        allowed = min(max(allowed, low), high)
+        if not math.isclose(allowed, wanted, abs_tol=1e-9):
             capped.add(name)
         return allowed
 
-    last = previous or Targets.none(voice)
-    p = policy
-    shift_st = limit("f0_shift_st", float(aim[f0] - mean[f0]), -p.max_f0_st, p.max_f0_st,
-                     last.f0_shift_st, p.step_f0_st, False)  # fmt: skip
-    range_factor = limit("f0_range_factor", float(aim[f0_range] / mean[f0_range]), p.min_range, p.max_range,
-                         last.f0_range_factor, p.step_range, True)  # fmt: skip
-    rate_factor = limit("rate_factor", float(aim[rate] / mean[rate]), p.min_rate, p.max_rate,
-                        last.rate_factor, p.step_rate, True)  # fmt: skip
-    shift_db = limit("level_shift_db", float(aim[level] - mean[level]), -p.max_level_db, p.max_level_db,
-                     last.level_shift_db, p.step_level_db, False)  # fmt: skip
-
-    def weigh(name: str) -> float:
-        return float(weight[name]) if name in policy.features else 0.0
-
+    p, (last_st, last_range, last_rate, last_db) = policy, (previous or Targets.none(voice)).done
+    shift_st = settle("f0_shift_st", f0, -p.max_f0_st, p.max_f0_st, p.step_f0_st, last_st)
+    range_factor = settle("f0_range_factor", f0_range, p.min_range, p.max_range, p.step_range, last_range)
+    rate_factor = settle("rate_factor", rate, p.min_rate, p.max_rate, p.step_rate, last_rate)
+    shift_db = settle("level_shift_db", level, -p.max_level_db, p.max_level_db, p.step_level_db, last_db)
     return Targets(
         f0_shift_st=shift_st, f0_range_factor=range_factor, rate_factor=rate_factor, level_shift_db=shift_db,
         f0_mean_st=float(mean[f0]) + shift_st, f0_range_st=float(mean[f0_range]) * range_factor,
         rate_syll_s=float(mean[rate]) * rate_factor, level_db=float(mean[level]) + shift_db,
-        weight_f0=weigh("f0_mean_st"), weight_range=weigh("f0_range_st"),
-        weight_rate=weigh("rate_syll_s"), weight_level=weigh("level_db"),
+        weight_f0=weight[f0], weight_range=weight[f0_range], weight_rate=weight[rate], weight_level=weight[level],
         anchor=policy.anchor, capped=tuple(sorted(capped)),
     )  # fmt: skip

@@ -8,11 +8,12 @@ import logging
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import ValidationError
 
-from entrain.normalize import Normalizer
+from entrain.normalize import Normalizer, Positive, Seven
 from entrain.prosody import extract
 from entrain.tts import TTS
 from entrain.turn import FEATURES, SCHEMA, Features, Finite, Record, Vector
@@ -32,8 +33,8 @@ class VoiceProfile(Record):
     name: str
     """Engine and voice, as `TTS.name` gives it."""
     schema_: str = SCHEMA
-    mean: tuple[Finite, ...]
-    spread: tuple[Finite, ...]
+    mean: Annotated[tuple[Finite, ...], Seven]
+    spread: Annotated[tuple[Positive, ...], Seven]
     n_sentences: int
     texts_sha256: str = ""
 
@@ -47,7 +48,9 @@ class VoiceProfile(Record):
         """
         texts = texts or sentences()
         if len(texts) < MIN_SENTENCES:
-            raise VoiceError(f"{len(texts)} sentences are too few to know a voice's spread; give {MIN_SENTENCES} or more.")
+            raise VoiceError(
+                f"{len(texts)} sentences are too few to know a voice's spread; give {MIN_SENTENCES} or more."
+            )
         measured: list[Features] = []
         for i, text in enumerate(texts):
             rendition = tts.synthesise(text)
@@ -57,7 +60,9 @@ class VoiceProfile(Record):
         valid = np.array([features.valid for features in measured])  # (N, 7)
         few = [name for name, n in zip(FEATURES, valid.sum(axis=0), strict=True) if n < MIN_SENTENCES]
         if few:
-            raise VoiceError(f"{', '.join(few)} could be measured in fewer than {MIN_SENTENCES} sentences of {tts.name}.")
+            raise VoiceError(
+                f"{', '.join(few)} could be measured in fewer than {MIN_SENTENCES} sentences of {tts.name}."
+            )
         columns = [column[ok] for column, ok in zip(values.T, valid.T, strict=True)]
         return cls(
             name=tts.name,
@@ -71,10 +76,14 @@ class VoiceProfile(Record):
     def load(cls, path: str | Path) -> VoiceProfile:
         try:
             profile = cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            raise VoiceError(f"{path} is not a voice profile: {error}. Make one with: entrain voice") from error
+        except (OSError, UnicodeDecodeError, ValidationError) as error:
+            raise VoiceError(
+                f"{path} is not a voice profile: {error}. Make one with: entrain voice"
+            ) from error
         if profile.schema_ != SCHEMA:
-            raise VoiceError(f"{path} has schema {profile.schema_!r}; {SCHEMA!r} is needed. Measure it again: entrain voice")
+            raise VoiceError(
+                f"{path} has schema {profile.schema_!r}; {SCHEMA!r} is needed. Measure it again: entrain voice"
+            )
         return profile
 
     @classmethod
