@@ -199,6 +199,7 @@ def _library() -> Generator[Any]:
                 f"espeak-ng can't read its data in {data} (a path above 150 characters is too long for it). "
                 "Install it again with: pip install --force-reinstall espeakng-loader"
             )
+        library.espeak_ng_SetRandSeed(0)  # else the clock's second is the seed of breathy voices' noise
         yield library
         library.espeak_Terminate()
     finally:

@@ -53,7 +53,8 @@ WORDS = (
     "your",
 )  # voiced throughout
 SENTENCES = ("mama none rule", "lily wire memory", "your lemon argue animal")
-STEPS, BATCH, TRAINING_S = 600, 12, 80
+STEPS, BATCH = 600, 12  # 30 s on two free cores; 250 steps are too few for a pitch that can be tracked
+GIVE_UP_S = 240
 
 
 class Example(NamedTuple):
@@ -165,18 +166,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     f0, energy = (tts_coqui.Stats(float(v.mean()), float(v.std())) for v in (voiced, energies))
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98))
     network.train()
-    step, done = 0, 0.0
-    while (
-        done < 1
-    ):  # by steps; by the clock on a busy machine, and the measures below tell if that was enough
-        optimiser.param_groups[0]["lr"] = 2e-3 * min(1, step / 50) * (1 - done)
+    for step in range(STEPS):
+        if time.monotonic() - started > GIVE_UP_S:
+            pytest.skip(f"this machine is too busy: {step} of {STEPS} training steps in {GIVE_UP_S} s")
+        optimiser.param_groups[0]["lr"] = 2e-3 * min(1, step / 50) * (1 - step / STEPS)
         chosen = [examples[i] for i in rng.integers(len(examples), size=BATCH)]
         optimiser.zero_grad()
         loss_of(network, collate(chosen, f0, energy)).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        step += 1
-        done = max(step / STEPS, (time.monotonic() - started) / TRAINING_S)
     folder = tmp_path_factory.mktemp("fastspeech2")
     network.config.save_json(str(folder / "config.json"))
     weights = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
@@ -216,7 +214,7 @@ def change(voice: Coqui, knobs: Knobs) -> tuple[float, float, float]:
 @pytest.mark.parametrize("pitch_st", [-2, 2])
 def test_pitch_hook_moves_the_pitch_of_the_waveform(voice: Coqui, pitch_st: float) -> None:
     rise_st, level_db, rate_x = change(voice, Knobs(pitch_st=pitch_st))
-    assert rise_st == pytest.approx(pitch_st, abs=0.7)
+    assert rise_st == pytest.approx(pitch_st, abs=0.5)
     assert level_db == pytest.approx(0, abs=2)
     assert rate_x == 1
 
@@ -232,16 +230,16 @@ def test_range_hook_widens_and_narrows(voice: Coqui) -> None:
 @pytest.mark.parametrize("rate_x", [1 / 1.2, 1.2])
 def test_rate_moves_the_duration(voice: Coqui, rate_x: float) -> None:
     rise_st, level_db, realised_x = change(voice, Knobs(rate_x=rate_x))
-    assert realised_x == pytest.approx(rate_x, rel=0.08)  # a character is whole frames of 11.6 ms
-    assert rise_st == pytest.approx(0, abs=0.7)
+    assert realised_x == pytest.approx(rate_x, rel=0.06)  # a character is whole frames of 11.6 ms
+    assert rise_st == pytest.approx(0, abs=0.5)
     assert level_db == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize("level_db", [-4, 4])
 def test_energy_hook_moves_the_level_of_the_waveform(voice: Coqui, level_db: float) -> None:
     rise_st, realised_db, rate_x = change(voice, Knobs(level_db=level_db))
-    assert realised_db == pytest.approx(level_db, abs=1.5)
-    assert rise_st == pytest.approx(0, abs=0.7)
+    assert realised_db == pytest.approx(level_db, abs=1)
+    assert rise_st == pytest.approx(0, abs=0.5)
     assert rate_x == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -110,13 +111,12 @@ def test_words_slow_down_with_the_rate() -> None:
     assert ratio == pytest.approx(1 / 0.7, rel=0.05)
 
 
-@pytest.mark.parametrize(
-    "voice", ["en-us", "en-us+whisper", "en-us+klatt2"]
-)  # noise, and another synthesiser
+@pytest.mark.parametrize("voice", ["en-us", "en-us+whisper", "en-us+klatt2"])  # plain, noisy, Klatt's
 def test_the_same_request_gives_the_same_samples_whatever_came_between(voice: str) -> None:
     speak = Espeak(voice)
     first = speak.synthesise(SENTENCES[0], Knobs(pitch_st=2)).audio.samples
     Espeak("de+f2").synthesise("Etwas ganz anderes.", Knobs(-4, 1.4, 1.3, -5))
+    time.sleep(1.01)  # espeak-ng seeds its noise with the second of the clock
     assert np.array_equal(first, speak.synthesise(SENTENCES[0], Knobs(pitch_st=2)).audio.samples)
 
 
@@ -130,7 +130,7 @@ def test_threads_with_different_voices_do_not_disturb_each_other() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(say, jobs))
     assert all(np.array_equal(a.audio.samples, b.audio.samples) for a, b in zip(alone, together, strict=True))
-    assert alone == together or [a.words for a in alone] == [b.words for b in together]
+    assert [a.words for a in alone] == [b.words for b in together]
 
 
 def test_five_thousand_characters() -> None:
