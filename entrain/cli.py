@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from entrain.strategy import WizardOfOz
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +30,7 @@ console = Console(stderr=True)  # progress and remarks; stdout is for results
 
 TTS = Annotated[str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")]
 Engine = Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")]
-Strategy = Annotated[str, typer.Option(help="What to aim at: weighted, matching or neutral.")]
+Strategy = Annotated[str, typer.Option(help="What to aim at: weighted, matching, neutral, or wizard: you decide.")]
 Strength = Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice alone, 1 goes all the way.")]
 Profile = Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -112,8 +115,9 @@ def converse(
     Example: `entrain converse --user hello.wav question.wav --replies replies.txt -o talk`
     """
     from entrain.conversation import Entrainer
-    from entrain.responder import load_responder
     from entrain.converse import hold, user_turns
+    from entrain.responder import load_responder
+    from entrain.strategy import WizardOfOz
 
     with clear_errors():
         turns = user_turns([*user, *(more or [])], split)
@@ -122,8 +126,11 @@ def converse(
         with Entrainer.load(
             tts=tts, strategy=strategy, strength=strength, engine=engine, voice=voice, recogniser=asr, store=store
         ) as agent:
-            steps = track(turns, "Talking", console=console, disable=as_json)
-            result = hold(agent, steps, who, out, known_texts, conversation)
+            if isinstance(agent.strategy, WizardOfOz):
+                result = hold(agent, turns, who, out, known_texts, conversation, before_reply=_ask(agent.strategy))
+            else:
+                steps = track(turns, "Talking", console=console, disable=as_json)
+                result = hold(agent, steps, who, out, known_texts, conversation)
     if as_json:
         print(json.dumps(result))
         return
@@ -307,6 +314,19 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
         print(__version__)
         sys.exit()
+
+
+def _ask(wizard: WizardOfOz) -> Callable[[str, str], None]:
+    """The wizard's prompt: aims in z, one spread of the voice each, that hold until they are changed."""
+
+    def ask(heard: str, reply: str) -> None:
+        console.print(f"[bold]user[/bold]  {heard}\n[bold]reply[/bold] {reply}", highlight=False)
+        line = typer.prompt("aims, such as f0_mean_st=-1 rate_syll_s=0.5", default="", show_default=False, err=True)
+        for part in line.split():
+            name, _, z = part.partition("=")
+            wizard.set(**{name: float(z)})
+
+    return ask
 
 
 def _number(value: float | None) -> str:

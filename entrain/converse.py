@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,12 @@ def hold(
     texts: Sequence[str] = (),
     conversation_id: str | None = None,
     title: str = "",
+    before_reply: Callable[[str, str], None] = lambda heard, reply: None,
 ) -> dict[str, Any]:
     """Answer every turn; write each reply's wav, `conversation.jsonl` as it goes, and `report.html`.
 
-    `texts`: what the user says, a line a turn; a turn without one is recognised. Returns what was written, for JSON.
+    `texts`: what the user says, a line a turn; a turn without one is recognised. `before_reply` is called with the user's words
+    and the reply's before it is planned: there a Wizard of Oz sets the aims. Returns what was written, for JSON.
     """
     out.mkdir(parents=True, exist_ok=True)
     sounds: dict[int, Audio] = {}
@@ -54,7 +56,9 @@ def hold(
             given = texts[number] if number < len(texts) else None
             sounds[len(talk.turns) - first] = audio
             heard = talk.hear(audio, given, start_s=talk.now_s + (THINKING_S if number else 0.0))
-            speech = talk.say(responder.reply(heard.text, talk.turns))
+            reply = responder.reply(heard.text, talk.turns)
+            before_reply(heard.text, reply)
+            speech = talk.say(reply)
             sounds[len(talk.turns) - 1 - first] = speech.audio
             speech.audio.write(out / f"{number + 1:02d}-agent.wav")
             lines.writelines(turn.model_dump_json() + "\n" for turn in (heard, speech.turn))

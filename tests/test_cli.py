@@ -16,9 +16,9 @@ from entrain.history import History
 BECKETT = str(files("moonshine_voice").joinpath("assets/beckett.wav"))
 
 
-def entrain(*args: str, code: int = 0) -> str:
+def entrain(*args: str, code: int = 0, typed: str = "") -> str:
     """Run the command in a process of its own; its standard output, or its standard error where it should fail."""
-    done = subprocess.run([sys.executable, "-m", "entrain", *args], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-m", "entrain", *args], input=typed, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr if code else done.stdout
 
@@ -69,6 +69,16 @@ def test_a_conversation_from_files_then_its_report_and_history(tmp_path):
     (tmp_path / "b.json").write_text(exported)
     entrain("history", "import", str(tmp_path / "b.json"), "--store", store)
     assert entrain("history", "export", "b", "--store", store) == exported
+
+
+def test_a_wizard_decides_at_the_prompt(tmp_path):
+    (tmp_path / "replies.txt").write_text("Fail better.\n")
+    result = json.loads(entrain("converse", "--user", BECKETT, "--replies", str(tmp_path / "replies.txt"), "--strategy", "wizard",
+                                "-o", str(tmp_path), "--json", typed="f0_mean_st=-1.2 rate_syll_s=0.5\n"))  # fmt: skip
+    plan = result["turns"][-1]["plan"]
+    assert plan["f0_shift_st"] < -1
+    assert plan["rate_factor"] > 1.03
+    assert plan["weight_level"] == 0
 
 
 def test_doctor_finds_what_the_main_job_needs():
