@@ -66,12 +66,15 @@ class Coqui:
         self.rate_hz = int(self._synthesizer.output_sample_rate)
         self._network: Any = self._synthesizer.tts_model
         args: Any = getattr(self._network, "args", None)
+        self._is_forward = type(self._network).__name__ == "ForwardTTS"  # FastPitch, FastSpeech2 and kin
         self._f0 = Stats(*f0_hz) if f0_hz and getattr(args, "use_pitch", False) else None
         self._energy = Stats(*energy) if energy and getattr(args, "use_energy", False) else None
+        # FastPitch rounds each duration to the nearest frame; VITS always up, so its rate comes out too near 1
+        grade = "calibrated" if self._is_forward else "guidance"
         self.capability = Capability(
             pitch_st=Span(-4, 4, "calibrated") if self._f0 else None,
             range_x=Span(0.6, 1.5, "guidance") if self._f0 else None,
-            rate_x=Span(0.7, 1.5, "calibrated") if hasattr(self._network, "length_scale") else None,
+            rate_x=Span(0.7, 1.5, grade) if hasattr(self._network, "length_scale") else None,
             level_db=Span(-6, 6, "guidance") if self._energy else None,
         )
 
@@ -98,9 +101,7 @@ class Coqui:
     def _steered(self, knobs: Knobs) -> Generator[None]:
         """The network with its predictions moved by `knobs`; as it was afterwards, whatever happens."""
         with ExitStack() as undo:
-            if (
-                type(self._network).__name__ == "ForwardTTS"
-            ):  # FastPitch, FastSpeech, FastSpeech2, SpeedySpeech
+            if self._is_forward:
                 repair = self._network.duration_predictor.register_forward_pre_hook(_with_batch_axis)
                 undo.callback(repair.remove)
             if self._f0:
