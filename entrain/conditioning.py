@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from entrain.audio import Audio
+from entrain.optional import require
 from entrain.prosody import Extractor
 from entrain.targets import Targets
 from entrain.tts import Rendition
@@ -25,6 +25,7 @@ RANGE_MISS = 0.15  # when the range is off by more, one second pass with the req
 F0_MISS_ST = 0.05  # likewise for pitch: 40 ms in every second reply take the mean miss from .065 to .041 st
 CEILING_DB = -0.3  # the limiter's, dB re full scale
 LOOK_AHEAD_S = 0.005
+WORLD_MIN_HZ = 16_000  # D4C tells voiced from unvoiced by its sound up to 7.9 kHz; without it, all is noise
 
 
 class ConditioningError(RuntimeError):
@@ -290,8 +291,10 @@ Engine = Callable[[Audio, Ask, Voicing], Audio]
 def psola(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
     """Pitch-synchronous overlap-add, by Praat's Manipulation (Moulines & Charpentier 1990)."""
     from parselmouth import Sound
-    from parselmouth.praat import call
+    from parselmouth.praat import call, run
 
+    # Unvoiced sound is laid at random by Praat: with a seed, at the same places every time.
+    run("random_initializeWithSeedUnsafelyButPredictably(1)")
     sound = Sound(audio.samples.astype(np.float64), sampling_frequency=audio.rate_hz)
     manipulation = call(sound, "To Manipulation", 0.01, voicing.floor_hz, voicing.ceiling_hz)
     tier = call(manipulation, "Extract pitch tier")
@@ -309,9 +312,11 @@ def psola(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
 
 def world(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
     """WORLD (Morise 2016): DIO with StoneMask, CheapTrick, D4C; keeps formants, best for large upward shifts."""
-    pyworld = _engine_module(
-        "pyworld", "pyworld 'setuptools<81'"
-    )  # it imports pkg_resources, which 81 took out
+    # setuptools: pyworld imports pkg_resources, which 81 took out
+    pyworld = require("pyworld", "pip install 'entrain[world]'; or use engine 'psola'", ConditioningError)
+    if audio.rate_hz < WORLD_MIN_HZ:
+        made = world(audio.resample(WORLD_MIN_HZ), ask, voicing).resample(audio.rate_hz)
+        return _of_length(made.samples, audio, ask)
     samples = audio.samples.astype(np.float64)
     rough_hz, times = pyworld.dio(
         samples, audio.rate_hz, f0_floor=voicing.floor_hz, f0_ceil=voicing.ceiling_hz
@@ -329,7 +334,7 @@ def world(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
 
 def signalsmith(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
     """Signalsmith Stretch: ten times as fast as the others; moves formants with the pitch, and knows no range."""
-    stretch = _engine_module("python_stretch", "python-stretch").Signalsmith.Stretch()
+    stretch = require("python_stretch", "pip install 'entrain[signalsmith]'; or use engine 'psola'", ConditioningError).Signalsmith.Stretch()
     stretch.preset(1, audio.rate_hz)
     stretch.setTransposeSemitones(ask.f0_st)
     stretch.timeFactor = 1 / ask.duration_x
@@ -350,13 +355,3 @@ def load_engine(name: str) -> Engine:
     if name not in ENGINES:
         raise ConditioningError(f"there is no waveform engine {name!r}. Select one of {', '.join(ENGINES)}.")
     return ENGINES[name]
-
-
-def _engine_module(module: str, package: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ConditioningError(
-            f"the module {module!r} can't be imported ({error}). Install it with: pip install {package}; "
-            "or use engine 'psola'."
-        ) from error

@@ -60,8 +60,10 @@ class VoiceProfile(Record):
         valid = np.array([features.valid for features in measured])  # (N, 7)
         few = [name for name, n in zip(FEATURES, valid.sum(axis=0), strict=True) if n < MIN_SENTENCES]
         if few:
+            reasons = sorted({f.missing[name] for f in measured for name in few if name in f.missing})
             raise VoiceError(
-                f"{', '.join(few)} could be measured in fewer than {MIN_SENTENCES} sentences of {tts.name}."
+                f"{', '.join(few)} could be measured in fewer than {MIN_SENTENCES} sentences of {tts.name}: "
+                f"{', '.join(reasons)}."
             )
         columns = [column[ok] for column, ok in zip(values.T, valid.T, strict=True)]
         return cls(
