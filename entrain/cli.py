@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,7 +38,7 @@ StoreUrl = Annotated[str, typer.Option(help="SQLite file or database URL.", envv
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
+def clear_errors() -> Generator[None]:
     """What a user can mend is a sentence and exit code 2; anything else is a bug and keeps its traceback."""
     try:
         yield
@@ -91,7 +91,7 @@ def say(
 
 @app.command()
 def converse(
-    user: Annotated[list[Path], typer.Option("--user", help="The user's turns, one audio file each.")] = [],
+    user: Annotated[list[Path] | None, typer.Option(help="The user's turns, one audio file each.")] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="Further turns.", show_default=False)] = None,
     replies: Annotated[Path | None, typer.Option(help="Text file: a reply a line.")] = None,
     responder: Annotated[str, typer.Option(help="Who answers: eliza, or openai:URL of a compatible endpoint.")] = "eliza",
@@ -120,7 +120,7 @@ def converse(
     from entrain.strategy import WizardOfOz
 
     with clear_errors():
-        turns = user_turns([*user, *(more or [])], split)
+        turns = user_turns([*(user or []), *(more or [])], split)
         known_texts = texts.read_text(encoding="utf-8").splitlines() if texts else []
         who = load_responder(f"script:{replies}" if replies else responder)
         with Entrainer.load(
@@ -187,8 +187,8 @@ def report(
     store: Annotated[str | None, typer.Option(help="Where stored conversations are.", envvar="ENTRAIN_STORE")] = None,
 ) -> None:
     """One self-contained page about a conversation: both voices over time, plan against realised, and players."""
-    from entrain.report import write_report
     from entrain.converse import read_conversation
+    from entrain.report import write_report
 
     with clear_errors():
         turns = read_conversation(source, store)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from entrain.asr import Recogniser, Transcript, load_recogniser
 from entrain.audio import Audio
@@ -160,13 +160,12 @@ class Conversation:
         with self._lock:
             self._fault = ""
             heard = audio.audio if isinstance(audio, Hearing) else audio
-            words = tuple(words)
-            features = self._guard("features", lambda: self._features(audio, text or "", words), Features())
+            said = Transcript(text or "", tuple(words))
+            features = self._guard("features", lambda: self._features(audio, said), Features())
             if text is None:
-                transcript = self._guard("recognition", lambda: self._recognise(heard, features), Transcript(""))
-                text, words = transcript.text, transcript.words
-                features = self._guard("rate", lambda: with_text(features, text or "", words), features)
-            return self._remember("user", heard, str(text), features, words, start_s)
+                said = self._guard("recognition", lambda: self._recognise(heard, features), said)
+                features = self._guard("rate", lambda: with_text(features, said.text, said.words), features)
+            return self._remember("user", heard, str(said.text), features, said.words, start_s)
 
     def plan(self, text: str) -> Targets:
         """How the reply `text` should sound now."""
@@ -204,7 +203,7 @@ class Conversation:
         with self._lock:
             self._fault = ""
             audio = audio or Audio.empty(self.entrainer.tts.rate_hz)
-            features = self._guard("features", lambda: self._features(audio, text, ()), Features())
+            features = self._guard("features", lambda: self._features(audio, Transcript(text)), Features())
             return self._remember_agent(audio, str(text), features, targets, None, start_s)
 
     def close(self) -> None:
@@ -220,12 +219,12 @@ class Conversation:
 
     # --- the steps ------------------------------------------------------------------------------------------------
 
-    def _features(self, audio: Audio | Hearing, text: str, words: tuple[Word, ...]) -> Features:
+    def _features(self, audio: Audio | Hearing, said: Transcript) -> Features:
         if isinstance(audio, Hearing):
-            return audio.finish(text, words)
+            return audio.finish(said.text, said.words)
         if not isinstance(audio, Audio):  # pyright: ignore[reportUnnecessaryIsInstance]  a host may not be typed
             raise TypeError(f"hear needs an Audio or a Hearing, not {type(audio).__name__}")
-        return self.entrainer.worker.run(extract, audio, text, words)
+        return self.entrainer.worker.run(extract, audio, said.text, said.words)
 
     def _recognise(self, audio: Audio, features: Features) -> Transcript:
         if self.entrainer.recogniser is None or not features.voiced_s:
@@ -263,7 +262,7 @@ class Conversation:
         )
 
     def _remember(
-        self, speaker: str, audio: Any, text: str, features: Features, words: tuple[Word, ...],
+        self, speaker: Literal["user", "agent"], audio: Any, text: str, features: Features, words: tuple[Word, ...],
         start_s: float | None, **more: Any,
     ) -> Turn:  # fmt: skip
         if start_s is None or not math.isfinite(start_s):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -10,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from entrain.audio import Audio
+from entrain.optional import require
 from entrain.turn import Word
 
 
@@ -34,6 +36,16 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Knobs:
+    """A request to a voice, relative to its own default rendition of the same text."""
+
+    pitch_st: float = 0.0
+    range_x: float = 1.0
+    rate_x: float = 1.0
+    level_db: float = 0.0
+
+
+@dataclass(frozen=True)
 class Capability:
     """A voice's native knobs; None where it has none. What is missing is done on the waveform."""
 
@@ -42,15 +54,14 @@ class Capability:
     rate_x: Span | None = None
     level_db: Span | None = None
 
-
-@dataclass(frozen=True)
-class Knobs:
-    """A request to a voice, relative to its own default rendition of the same text."""
-
-    pitch_st: float = 0.0
-    range_x: float = 1.0
-    rate_x: float = 1.0
-    level_db: float = 0.0
+    def clamp(self, knobs: Knobs) -> Knobs:
+        """What this voice takes of `knobs`: within its spans, neutral where it has no such knob."""
+        return Knobs(
+            pitch_st=self.pitch_st.clamp(knobs.pitch_st) if self.pitch_st else 0.0,
+            range_x=self.range_x.clamp(knobs.range_x) if self.range_x else 1.0,
+            rate_x=self.rate_x.clamp(knobs.rate_x) if self.rate_x else 1.0,
+            level_db=self.level_db.clamp(knobs.level_db) if self.level_db else 0.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -105,24 +116,21 @@ class Hibari:
 
     @cached_property
     def _engine(self) -> Any:
-        hibari = require("hibari", "pip install hibari-tts")
+        hibari = require("hibari", "pip install hibari-tts", TTSError)
         return hibari.Hibari(voice=self.voice)
 
     def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
-        assert self.capability.pitch_st and self.capability.range_x
-        pitch_st = self.capability.pitch_st.clamp(knobs.pitch_st)
-        range_x = self.capability.range_x.clamp(knobs.range_x)
+        applied = self.capability.clamp(knobs)
         rng = np.random.default_rng(self.seed)
         try:
-            chunks = [self._chunk(phonemes, pitch_st, range_x, rng) for phonemes in self._engine.phonemize(text)]
+            chunks = [self._chunk(phonemes, applied, rng) for phonemes in self._engine.phonemize(speakable(text))]
         except Exception as error:  # an onnxruntime or G2P fault: the caller must know which voice failed
             raise TTSError(f"{self.name} could not say {text[:60]!r}: {error}") from error
         samples = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
-        return Rendition(Audio(samples, self.rate_hz), text, applied=Knobs(pitch_st=pitch_st, range_x=range_x))
+        return Rendition(Audio(samples, self.rate_hz), text, applied=applied)
 
-    def _chunk(self, phonemes: str, pitch_st: float, range_x: float, rng: np.random.Generator) -> Any:
-        from hibari import dsp
-
+    def _chunk(self, phonemes: str, knobs: Knobs, rng: np.random.Generator) -> Any:
+        dsp: Any = import_module("hibari.dsp")
         ids = self._engine.ids(phonemes)
         if len(ids) < 3:
             return np.zeros(0, np.float32)
@@ -133,7 +141,7 @@ class Hibari:
         octaves = np.log2(f0_hz[voiced])
         if octaves.size:
             centre = octaves.mean()
-            f0_hz[voiced] = 2 ** (centre + (octaves - centre) * range_x + pitch_st / 12)
+            f0_hz[voiced] = 2 ** (centre + (octaves - centre) * knobs.range_x + knobs.pitch_st / 12)
         return dsp.synth(*spectra, f0_hz, rng)
 
 
@@ -144,11 +152,13 @@ ENGINES = {
     "piper": "entrain.tts_piper:Piper",
     "coqui": "entrain.tts_coqui:Coqui",
     "ssml": "entrain.tts_ssml:SSML",
+    "passthrough": "entrain.tts_ssml:Passthrough",
 }
 
 
 def load_tts(name: str = "hibari", **options: Any) -> TTS:
-    """A voice by name: "engine" or "engine:voice", as in "hibari", "espeak:en-us", "piper:/path/to/voice.onnx"."""
+    """A voice by name: "engine" or "engine:voice", as in "hibari", "espeak:en-us", "piper:/path/to/voice.onnx"; "ssml" and
+    "passthrough" need `speak=`, your function from text to sound."""
     engine, _, voice = name.partition(":")
     if engine not in ENGINES:
         raise TTSError(f"there is no TTS engine {engine!r}. Select one of {', '.join(ENGINES)}.")
@@ -158,9 +168,15 @@ def load_tts(name: str = "hibari", **options: Any) -> TTS:
     return getattr(import_module(module), kind)(**options)
 
 
-def require(module: str, install: str) -> Any:
-    """Import an optional package, or say in a sentence what to install."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise TTSError(f"the package {module!r} is missing ({error}). Install it with: {install}") from error
+# What has no sound in a reply: emoji (espeak would say "slightly smiling face"), controls, half characters.
+_SILENT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2600-\u27bf\u2b00-\u2bff\ud800-\udfff\ufe0e\ufe0f\u20e3"
+    "\U0001f000-\U0001fbff\U000e0000-\U000e007f]"
+)
+
+
+def speakable(text: str) -> str:
+    """`text` with every emoji and control character replaced by a space, so that positions stay; "" when no
+    letter or digit is left."""
+    text = _SILENT.sub(" ", text)
+    return text if any(character.isalnum() for character in text) else ""

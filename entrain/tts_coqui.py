@@ -16,12 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from entrain.audio import Audio
-from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, require
-from entrain.tts_espeak import speakable
+from entrain.optional import require
+from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, speakable
 
-INSTALL = (
-    "pip install coqui-tts torch torchaudio torchcodec six"  # six: coqui-tts needs it and doesn't say so
-)
+INSTALL = "pip install 'entrain[coqui]'"
 WEIGHTS = ("model.safetensors", "model_file.pth", "best_model.pth", "model.pth")
 F0_FLOOR_HZ = 40.0
 _LOCK = threading.Lock()  # hooks change the network, and Griffin-Lim and VITS draw from global generators
@@ -81,7 +79,7 @@ class Coqui:
     def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
         import torch
 
-        applied = _clamped(knobs, self.capability)
+        applied = self.capability.clamp(knobs)
         spoken = speakable(text)
         if not spoken:
             return Rendition(Audio.empty(self.rate_hz), text, applied=applied)
@@ -148,16 +146,6 @@ def _energy_hook(energy: Stats, level_db: float) -> Hook:
     return move
 
 
-def _clamped(knobs: Knobs, can: Capability) -> Knobs:
-    """`knobs` within what the voice can do; neutral where it has no such knob."""
-    return Knobs(
-        pitch_st=can.pitch_st.clamp(knobs.pitch_st) if can.pitch_st else 0.0,
-        range_x=can.range_x.clamp(knobs.range_x) if can.range_x else 1.0,
-        rate_x=can.rate_x.clamp(knobs.rate_x) if can.rate_x else 1.0,
-        level_db=can.level_db.clamp(knobs.level_db) if can.level_db else 0.0,
-    )
-
-
 @contextmanager
 def _seeded(seed: int) -> Generator[None]:
     """Both global random generators seeded, and as they were afterwards."""
@@ -176,7 +164,7 @@ def _seeded(seed: int) -> Generator[None]:
 def _load(voice: str | PathLike[str]) -> Any:
     """Coqui's Synthesizer of a folder or of a named model."""
     _import_torchaudio()
-    synthesizer = require("TTS.utils.synthesizer", INSTALL).Synthesizer
+    synthesizer = require("TTS.utils.synthesizer", INSTALL, TTSError).Synthesizer
     named = str(voice).startswith("tts_models/")
     folder = Path(voice)
     if not named and not (folder / "config.json").is_file():
@@ -190,10 +178,7 @@ def _load(voice: str | PathLike[str]) -> Any:
             return synthesizer(**paths)
     except TTSError:
         raise
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # Coqui's, torch's, fsspec's; it leaves the process on a bad name
+    except (Exception, SystemExit) as error:  # Coqui leaves the process on a bad name
         way_out = (
             "Is the network there, and the name right?" if named else "Do config.json and the weights match?"
         )
@@ -201,7 +186,7 @@ def _load(voice: str | PathLike[str]) -> Any:
 
 
 def _download(name: str) -> dict[str, Any]:
-    manager = require("TTS.utils.manage", INSTALL).ModelManager()
+    manager = require("TTS.utils.manage", INSTALL, TTSError).ModelManager()
     weights, config, item = manager.download_model(name)
     paths = {"tts_checkpoint": weights, "tts_config_path": config}
     if vocoder := item.get("default_vocoder"):
@@ -227,7 +212,7 @@ def _weights(folder: Path, files: ExitStack) -> Path:
         return found
     import torch
 
-    tensors = require("safetensors.torch", "pip install safetensors").load_file(found)
+    tensors = require("safetensors.torch", INSTALL, TTSError).load_file(found)
     checkpoint = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="entrain-coqui-"))) / "model.pth"
     torch.save({"model": tensors}, checkpoint)
     return checkpoint
@@ -237,9 +222,9 @@ def _import_torchaudio() -> None:
     """Coqui imports torchaudio. The wheel on PyPI is a CUDA build, whose compiled part can't be loaded beside
     a CPU torch (libc10_cuda.so is missing). Speech doesn't use that part: then, and only then, it's left out.
     """
-    require("torch", INSTALL)
+    require("torch", INSTALL, TTSError)
     try:
-        require("torchaudio", INSTALL)
+        require("torchaudio", INSTALL, TTSError)
     except OSError:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
             del sys.modules[name]
@@ -248,4 +233,4 @@ def _import_torchaudio() -> None:
         absent._check_cuda_version = lambda: None
         absent.fail_if_no_align = lambda function: function
         sys.modules["torchaudio._extension"] = absent
-        require("torchaudio", INSTALL)
+        require("torchaudio", INSTALL, TTSError)

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from entrain.audio import Audio
-from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, require
+from entrain.optional import require
+from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, speakable
 from entrain.turn import Word
 
 # espeak's parameters, by their number in its API, and its own default for each
@@ -40,19 +42,7 @@ RANGE_SETTING = (20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 99.0)
 RANGE_RAISES_ST = 0.0375  # the mean pitch rises by this for each step of RANGE, and is taken back
 PITCH_RAISES_DB = 0.23  # the level rises by this for each semitone, and is taken back
 
-# What has no sound in a reply: emoji (espeak would say "slightly smiling face"), controls, half characters.
-_SILENT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2600-\u27bf\u2b00-\u2bff\ud800-\udfff\ufe0e\ufe0f\u20e3"
-    "\U0001f000-\U0001fbff\U000e0000-\U000e007f]"
-)
 _LOCK = threading.Lock()  # held while the library is loaded: its state is global
-
-
-def speakable(text: str) -> str:
-    """`text` with every emoji and control character replaced by a space, so that positions stay; "" when no
-    letter or digit is left."""
-    text = _SILENT.sub(" ", text)
-    return text if any(character.isalnum() for character in text) else ""
 
 
 class Espeak:
@@ -100,26 +90,20 @@ class Espeak:
 
 def _settings(knobs: Knobs, can: Capability) -> tuple[dict[int, int], Knobs]:
     """espeak's parameters for `knobs`, and the knobs that those parameters amount to."""
-    assert can.pitch_st
-    assert can.range_x
-    assert can.rate_x
-    assert can.level_db
-    pitch_st = can.pitch_st.clamp(knobs.pitch_st)
-    rate_x = can.rate_x.clamp(knobs.rate_x)
-    level_db = can.level_db.clamp(knobs.level_db)
-    ratio = 2 ** (pitch_st / 12)
-    at_same_pitch = float(np.interp(can.range_x.clamp(knobs.range_x), RANGE_X, RANGE_SETTING))
-    spread = min(99, round(at_same_pitch * ratio))
-    range_x = float(np.interp(spread / ratio, RANGE_SETTING, RANGE_X)) if spread == 99 else knobs.range_x
-    aim_st = pitch_st - RANGE_RAISES_ST * (spread / ratio - 50)
-    amplitude = round(0.55 * VOLUME_NOMINAL * 10 ** ((level_db - PITCH_RAISES_DB * pitch_st) / 20))
+    allowed = can.clamp(knobs)
+    ratio = 2 ** (allowed.pitch_st / 12)
+    spread = min(99, round(float(np.interp(allowed.range_x, RANGE_X, RANGE_SETTING)) * ratio))
+    if spread == 99:
+        allowed = replace(allowed, range_x=float(np.interp(spread / ratio, RANGE_SETTING, RANGE_X)))
+    aim_st = allowed.pitch_st - RANGE_RAISES_ST * (spread / ratio - 50)
+    amplitude = round(0.55 * VOLUME_NOMINAL * 10 ** ((allowed.level_db - PITCH_RAISES_DB * allowed.pitch_st) / 20))
     settings = {
-        RATE: round(RATE_WPM * rate_x),
+        RATE: round(RATE_WPM * allowed.rate_x),
         VOLUME: math.ceil(amplitude / 0.55),  # espeak takes .55 of it, cut to a whole number
         PITCH: round(float(np.interp(aim_st, PITCH_ST, PITCH_SETTING))),
         RANGE: spread,
     }
-    return settings, Knobs(pitch_st, can.range_x.clamp(range_x), rate_x, level_db)
+    return settings, allowed
 
 
 class _Event(ctypes.Structure):
@@ -214,7 +198,7 @@ def _unload(library: Any) -> None:
 
 
 def _loader() -> Any:
-    return require("espeakng_loader", "pip install espeakng-loader")
+    return require("espeakng_loader", "pip install 'entrain[espeak]'", TTSError)
 
 
 @cache

