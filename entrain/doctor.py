@@ -23,7 +23,7 @@ class Finding(Record):
 def examine() -> list[Finding]:
     """Try everything for real: speak, recognise, extract, open the devices. Takes a few seconds."""
     return [
-        _try("Python", _python, "install Python 3.11 or newer", needed=True),
+        _try("Python", lambda: sys.version.split()[0], "install Python 3.11 or newer", needed=True),
         _try("features (Praat)", _praat, "pip install praat-parselmouth", needed=True),
         _try("voice hibari", lambda: _speak("hibari"), "pip install hibari-tts", needed=True),
         _try("ears moonshine", _recognise, "pip install moonshine-voice==0.0.65", needed=True),
@@ -58,12 +58,6 @@ def _version(package: str) -> str:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return package
-
-
-def _python() -> str:
-    if sys.version_info < (3, 11):
-        raise RuntimeError(f"{sys.version.split()[0]} is too old")
-    return sys.version.split()[0]
 
 
 def _praat() -> str:
