@@ -163,6 +163,7 @@ class Store:
             return action()
         except exc.SQLAlchemyError as error:
             self._has_tables = False  # perhaps the file was deleted: the next attempt looks
+            self.engine.dispose()  # SQLite opens an unwritable file for reading, and so it would stay
             why = _without_password(str(error))
             raise StoreError(
                 f"could not {what} the store {self.url}: {type(error).__name__}: {why}"

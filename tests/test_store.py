@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -423,18 +424,33 @@ def test_a_full_disk_is_a_store_error_and_later_the_turns_are_written(file: Path
     assert store.all_turns("a") == history.turns
 
 
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write to any file")
-def test_an_unwritable_file_is_a_store_error_and_later_the_turns_are_written(file: Path) -> None:
-    store, history = Store(file), talk("a", 3)
+@contextmanager
+def unwritable(file: Path) -> Iterator[None]:
+    """Root may write to any file, so it becomes nobody meanwhile."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    file.chmod(0o444)
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        file.chmod(0o644)
+
+
+def test_an_unwritable_file_is_a_store_error_and_later_the_turns_are_written() -> None:
+    folder = Path(tempfile.mkdtemp())  # tmp_path is closed to nobody
+    folder.chmod(0o777)
+    store, history = Store(folder / "talks.db"), talk("a", 3)
     store.save(history)
     store.close()
-    file.chmod(0o444)
     history.add(turn(3))
-    with pytest.raises(StoreError):
+    with unwritable(folder / "talks.db"), pytest.raises(StoreError, match="readonly"):
         store.save(history)
-    file.chmod(0o644)
     store.save(history)
     assert store.all_turns("a") == history.turns
+    shutil.rmtree(folder)
 
 
 def test_folders_are_made_and_odd_names_are_files(tmp_path: Path) -> None:
