@@ -1,7 +1,7 @@
 # entrain: `make demo` and `make test` do all set-up themselves, in .venv.
 PYTHON ?= python3
 VENV   ?= .venv
-PIP     = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP     = PYTHONWARNINGS=ignore $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 # Where a CPU build of torch comes from. Empty: pip's own configuration.
 # With no local CPU build: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=

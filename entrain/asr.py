@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from typing import Any, Protocol
 
+import numpy as np
+
 from entrain.audio import Audio
+from entrain.optional import require
 from entrain.turn import Word
 
 RATE_HZ = 16_000
+FLUSH_S = (
+    0.5  # Moonshine's voice detector keeps its state between calls: .25 s of silence is not enough to end it
+)
 
 
 class ASRError(RuntimeError):
@@ -42,18 +48,23 @@ class Moonshine:
 
     name = "moonshine:tiny-en"
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "tiny-en") -> None:
+        if model != "tiny-en":
+            raise ASRError(
+                f"the Moonshine model {model!r} is not in the wheel. Select 'moonshine' or 'moonshine:tiny-en'."
+            )
         self._lock = threading.Lock()  # one native handle
 
     @cached_property
     def _transcriber(self) -> Any:
-        moonshine = _require("moonshine_voice.transcriber", "pip install moonshine-voice==0.0.65")
+        moonshine = require("moonshine_voice", "pip install moonshine-voice==0.0.65", ASRError)
         return moonshine.Transcriber(moonshine.get_model_path("tiny-en"), moonshine.ModelArch.TINY)
 
     def transcribe(self, audio: Audio) -> Transcript:
-        samples = audio.resample(RATE_HZ).samples
-        if not len(samples):
+        if not len(audio.samples):
             return Transcript("")
+        # Without a silence at its end, a turn cut in the middle of a word makes the next, silent one say "You".
+        samples = np.pad(audio.resample(RATE_HZ).samples, (0, int(FLUSH_S * RATE_HZ)))
         with self._lock:
             try:
                 lines = self._transcriber.transcribe_without_streaming(samples, RATE_HZ).lines
@@ -67,12 +78,12 @@ class Moonshine:
 class FasterWhisper:
     """Any Whisper model by name or folder, through faster-whisper; gives word times. A name is fetched from a model hub."""
 
-    def __init__(self, voice: str = "small", device: str = "auto") -> None:
-        self.name, self._model_name, self._device = f"whisper:{voice}", voice, device
+    def __init__(self, model: str = "small", device: str = "auto") -> None:
+        self.name, self._model_name, self._device = f"whisper:{model}", model, device
 
     @cached_property
     def _model(self) -> Any:
-        whisper = _require("faster_whisper", "pip install 'entrain[whisper]'")
+        whisper = require("faster_whisper", "pip install 'entrain[whisper]'", ASRError)
         try:
             return whisper.WhisperModel(self._model_name, device=self._device)
         except Exception as error:
@@ -84,15 +95,19 @@ class FasterWhisper:
     def transcribe(self, audio: Audio) -> Transcript:
         if not len(audio.samples):
             return Transcript("")
-        segments, _ = self._model.transcribe(audio.resample(RATE_HZ).samples, word_timestamps=True)
-        words = [word for segment in segments for word in segment.words or []]
+        model = self._model
+        try:
+            segments, _ = model.transcribe(audio.resample(RATE_HZ).samples, word_timestamps=True)
+            words = [word for segment in segments for word in segment.words or []]
+        except Exception as error:  # from the native library, and while the segments are drawn
+            raise ASRError(f"{self.name} failed on {audio.duration_s:.1f} s of audio: {error}") from error
         return Transcript(
             "".join(word.word for word in words).strip(),
             tuple(Word(text=word.word.strip(), start_s=word.start, end_s=word.end) for word in words),
         )
 
 
-RECOGNISERS = {"moonshine": Moonshine, "whisper": FasterWhisper}
+RECOGNISERS: dict[str, Callable[..., Recogniser]] = {"moonshine": Moonshine, "whisper": FasterWhisper}
 
 
 def load_recogniser(name: str = "moonshine") -> Recogniser:
@@ -101,10 +116,3 @@ def load_recogniser(name: str = "moonshine") -> Recogniser:
     if kind not in RECOGNISERS:
         raise ASRError(f"there is no recogniser {kind!r}. Select one of {', '.join(RECOGNISERS)}.")
     return RECOGNISERS[kind](model) if model else RECOGNISERS[kind]()
-
-
-def _require(module: str, install: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ASRError(f"the package {module!r} is missing ({error}). Install it with: {install}") from error

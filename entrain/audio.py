@@ -46,13 +46,18 @@ class Audio:
                 f"samples are {samples.dtype}; floats in −1…1 are needed. "
                 "For 16-bit integers use Audio.from_pcm16."
             )
+        samples = np.ascontiguousarray(samples, dtype=np.float32)
         bad = int(samples.size - np.count_nonzero(np.isfinite(samples)))
         if bad:
             first = int(np.flatnonzero(~np.isfinite(samples))[0])
-            raise AudioError(f"{bad} of {samples.size} samples are NaN or infinite, the first at index {first}.")
-        if not RATE_MIN_HZ <= int(self.rate_hz) <= RATE_MAX_HZ:
-            raise AudioError(f"rate_hz is {self.rate_hz}; {RATE_MIN_HZ} to {RATE_MAX_HZ} is allowed.")
-        object.__setattr__(self, "samples", np.ascontiguousarray(samples, dtype=np.float32))
+            raise AudioError(
+                f"{bad} of {samples.size} samples are NaN or infinite, the first at index {first}."
+            )
+        if not RATE_MIN_HZ <= self.rate_hz <= RATE_MAX_HZ or self.rate_hz != int(self.rate_hz):
+            raise AudioError(
+                f"rate_hz is {self.rate_hz}; whole numbers {RATE_MIN_HZ} to {RATE_MAX_HZ} are allowed."
+            )
+        object.__setattr__(self, "samples", samples)
         object.__setattr__(self, "rate_hz", int(self.rate_hz))
 
     @classmethod
@@ -70,12 +75,17 @@ class Audio:
         try:
             frames, rate_hz = soundfile.read(source, dtype="float32", always_2d=True)  # (N, channels)
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-            raise AudioError(f"{name} is not readable as audio ({error}). Wav, flac, ogg or mp3 is needed.") from error
+            raise AudioError(
+                f"{name} is not readable as audio ({error}). Wav, flac, ogg or mp3 is needed."
+            ) from error
         if not len(frames):
             raise AudioError(f"{name} holds no samples.")
         if isinstance(source, (str, PathLike)):
             _warn_if_cut(Path(source), len(frames), frames.shape[1])
-        return cls(frames.mean(axis=1) if frames.shape[1] > 1 else frames[:, 0], rate_hz)
+        try:
+            return cls(frames.mean(axis=1), rate_hz)
+        except AudioError as error:
+            raise AudioError(f"{name}: {error}") from None
 
     @classmethod
     def from_pcm16(cls, pcm: bytes | ArrayLike, rate_hz: int) -> Audio:
@@ -119,7 +129,7 @@ class Audio:
 
     def part(self, start_s: float, end_s: float) -> Audio:
         """The stretch from `start_s` to `end_s`, cut to what there is."""
-        first, last = (max(0, round(t * self.rate_hz)) for t in (start_s, end_s))
+        first, last = (round(min(max(0.0, t), self.duration_s) * self.rate_hz) for t in (start_s, end_s))
         return Audio(self.samples[first:last], self.rate_hz)
 
     def gain(self, gain_db: float) -> Audio:

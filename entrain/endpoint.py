@@ -8,6 +8,7 @@ from entrain.audio import Audio
 from entrain.prosody import STEP_S, speech_mask
 
 MIN_TURN_S = 0.3  # shorter is a breath or a click; "mm-hm" takes .4 s
+SILENCE_POWER = 1e-12  # −120 dB re full scale
 
 
 def find_turns(audio: Audio, pause_s: float = 0.7) -> list[tuple[float, float]]:
@@ -19,14 +20,16 @@ def find_turns(audio: Audio, pause_s: float = 0.7) -> list[tuple[float, float]]:
     n_frames = len(audio.samples) // n_step
     if not n_frames:
         return []
-    power = np.square(audio.samples[: n_frames * n_step], dtype=np.float64).reshape(n_frames, n_step).mean(axis=1)
+    samples = audio.samples - audio.samples.mean(dtype=np.float64)  # a DC offset is no sound
+    power = np.square(samples[: n_frames * n_step]).reshape(n_frames, n_step).mean(axis=1)
     smooth = np.convolve(power, np.hanning(9)[1:-1] / 4, mode="same")  # about Praat's 64 ms window
-    active = speech_mask(10 * np.log10(smooth + 1e-12))
-    if not smooth.any():
+    if smooth.max() < SILENCE_POWER:
         return []
+    active = speech_mask(10 * np.log10(smooth + SILENCE_POWER))
     edges = np.flatnonzero(np.diff(np.concatenate(([0], active.astype(np.int8), [0]))))
     turns: list[tuple[float, float]] = []
-    for start, end in zip(edges[::2] * STEP_S, edges[1::2] * STEP_S, strict=True):
+    step_s = n_step / audio.rate_hz  # not quite STEP_S at 22,050 Hz, where that would be off by .2 %
+    for start, end in zip(edges[::2] * step_s, edges[1::2] * step_s, strict=True):
         if turns and start - turns[-1][1] < pause_s:
             turns[-1] = (turns[-1][0], float(end))
         else:

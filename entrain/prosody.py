@@ -21,10 +21,13 @@ Floats = NDArray[np.float64]
 
 ANALYSIS_RATE_HZ = 16_000  # faster microphones are brought to this: a meter must not depend on the device
 BLOCK_S = 0.5
-MARGIN_S = 0.1  # context either side of a block: Praat's 50 ms window at 60 Hz, and ten frames for its path finder
+MARGIN_S = (
+    0.1  # context either side of a block: Praat's 50 ms window at 60 Hz, ten frames for its path finder
+)
 STEP_S = 0.01
 FLOOR_HZ, CEILING_HZ = 60.0, 700.0  # of the first pass
 SILENCE = 0.03  # Praat's silence threshold, re the loudest sample so far (Praat's own is re the whole sound)
+DIGITAL_SILENCE_DB = -300.0  # Praat's intensity of nothing
 DB_RE_FULL_SCALE = 10 * np.log10(4e-10)  # Praat's 0 dB is 2e-5 Pa; ours is an amplitude of 1: −93.98
 
 MIN_INTENSITY_S = 0.064  # 6.4 / 100 Hz, Praat's shortest sound for an intensity
@@ -33,6 +36,7 @@ MIN_VOICED_S = 0.1  # less voice than that, a breath or a click, says nothing of
 MIN_PAUSE_S = 0.2
 MIN_SOUND_S = 0.1  # de Jong & Wempe's minimum sounding interval
 SPEECH_DROP_DB = 25.0  # de Jong & Wempe 2009: speech is within 25 dB of the 99th percentile of intensity …
+LOUD_DB = 40.0  # … of what is this near the loudest, so that a silence before or after a turn changes nothing
 DIP_DB = 2.0  # … and two syllables are parted by a dip of 2 dB
 MAX_CLIPPED = 0.001
 
@@ -85,16 +89,16 @@ class Extractor:
             self._pending = self._pending[start_of_next - kept :]
             self._n_left = kept
 
-    def finish(
-        self, text: str = "", words: Iterable[Word] = (), speech_s: float | None = None
-    ) -> Features:
+    def finish(self, text: str = "", words: Iterable[Word] = (), speech_s: float | None = None) -> Features:
         """The turn's features. `text` (or `words`) gives the syllables, word times the pauses, where there are any;
         `speech_s` overrides both (an agent's synthesiser knows)."""
         n_rest = len(self._pending) - self._n_left
         if n_rest:
             self._analyse(self._pending, n_rest)
             self._pending, self._n_left = np.zeros(0, np.float32), 0
-        return summarise(self._blocks(), self.n_samples, self._n_clipped, self.rate_hz, text, tuple(words), speech_s)
+        return summarise(
+            self._blocks(), self.n_samples, self._n_clipped, self.rate_hz, text, tuple(words), speech_s
+        )
 
     @property
     def limits_hz(self) -> tuple[float, float]:
@@ -113,13 +117,17 @@ class Extractor:
         """One block: `samples` is left margin + `n_block` + right margin (shorter at the turn's ends)."""
         block = samples[self._n_left : self._n_left + n_block]
         self._n_clipped += clipped_count(block)
-        audio = Audio(samples, self.rate_hz)
+        if samples.max() == samples.min():  # digital silence: nothing to measure, but a pause
+            n_frames = round(n_block / self.rate_hz / STEP_S)
+            self._frames.append(np.outer([0.0, 0.0, 0.0, DIGITAL_SILENCE_DB], np.ones(n_frames)))
+            return
+        centred = samples - samples.mean(dtype=np.float64)  # a microphone's DC offset is no loudness
+        audio = Audio(centred, self.rate_hz)
         if self.rate_hz > ANALYSIS_RATE_HZ:
             audio = audio.resample(ANALYSIS_RATE_HZ)
         signal = audio.samples.astype(np.float64)
-        if len(signal) < MIN_INTENSITY_S * audio.rate_hz * 1.01 or not np.ptp(signal):
-            return  # nothing measurable: its time still counts in the duration
-        signal -= signal.mean()  # a microphone's DC offset is no loudness
+        if len(signal) < MIN_INTENSITY_S * audio.rate_hz * 1.01:
+            return  # a turn too short to measure
         start_s = self._n_left / self.rate_hz
         end_s = start_s + n_block / self.rate_hz
         loudest = float(np.abs(signal).max())
@@ -189,7 +197,9 @@ def summarise(
     n_syllables, rate_source = count_syllables(text or " ".join(w.text for w in words)), "words"
     if not n_syllables:
         n_syllables, rate_source = count_nuclei(blocks.smooth_db, voiced, active), "nuclei"
-    values: dict[str, float | None] = dict(zip(("f0_mean_st", "f0_range_st"), summarise_f0(f0_hz), strict=True))
+    values: dict[str, float | None] = dict(
+        zip(("f0_mean_st", "f0_range_st"), summarise_f0(f0_hz), strict=True)
+    )
     if voiced.sum() * STEP_S >= MIN_VOICED_S:
         strength = np.clip(blocks.strength[voiced], 1e-15, 1 - 1e-15)  # Praat's own limits
         values["level_db"] = 10 * float(np.log10(blocks.power[voiced].mean()))
@@ -219,7 +229,7 @@ def with_text(features: Features, text: str, words: Iterable[Word] = ()) -> Feat
 
 
 def mask_doubtful(values: dict[str, float | None], profile: str = "entrain-1", **context: Any) -> Features:
-    """Give each value that is missing or can't be trusted its reason; clipped sound keeps pitch and rate only."""
+    """Give each value that is missing or can't be trusted its reason; clipped sound keeps pitch, jitter and rate only."""
     missing: dict[str, str] = {}
     clipped = context["clipped_ratio"] > MAX_CLIPPED
     too_short = {"level_db": MIN_INTENSITY_S, "jitter": MIN_JITTER_S, "shimmer": MIN_JITTER_S}
@@ -239,12 +249,14 @@ def mask_doubtful(values: dict[str, float | None], profile: str = "entrain-1", *
 
 
 def speech_seconds(words: tuple[Word, ...]) -> float:
-    """Seconds of speech from word times, gaps under .2 s bridged; 0 where the words carry no times."""
+    """Seconds of speech from word times, gaps under .2 s bridged; 0 unless every word carries its times."""
     spans = sorted((w.start_s, w.end_s) for w in words if w.start_s is not None and w.end_s is not None)
+    if len(spans) < len(words):
+        return 0.0
     total_s, reach_s = 0.0, -np.inf
     for start_s, end_s in spans:
         from_s = reach_s if start_s - reach_s < MIN_PAUSE_S else start_s
-        total_s += max(0.0, end_s - max(from_s, min(start_s, reach_s)))
+        total_s += max(0.0, end_s - from_s)
         reach_s = max(reach_s, end_s)
     return float(total_s)
 
@@ -253,7 +265,8 @@ def speech_mask(smooth_db: Floats) -> NDArray[np.bool_]:
     """Which frames `(T,)` are speech: within 25 dB of the loudest, pauses under .2 s filled, blips under .1 s dropped."""
     if not len(smooth_db):
         return np.zeros(0, bool)
-    active = smooth_db > np.quantile(smooth_db, 0.99) - SPEECH_DROP_DB
+    loud_db = np.quantile(smooth_db[smooth_db >= smooth_db.max() - LOUD_DB], 0.99)
+    active = smooth_db > max(loud_db - SPEECH_DROP_DB, DIGITAL_SILENCE_DB)
     active = _fill(active, False, MIN_PAUSE_S, inner_only=True)
     return _fill(active, True, MIN_SOUND_S, inner_only=False)
 
@@ -264,8 +277,10 @@ def count_nuclei(smooth_db: Floats, voiced: NDArray[np.bool_], active: NDArray[n
 
     if len(smooth_db) < 3:
         return 0
-    peaks, _ = find_peaks(smooth_db, prominence=DIP_DB)
-    return int(np.count_nonzero(voiced[peaks] & active[peaks]))
+    unequal = smooth_db + 1e-9 * np.arange(len(smooth_db))  # of equal peaks with no dip between, one counts
+    # Silence around it: a turn cut close to its first vowel begins with a peak.
+    peaks, _ = find_peaks(np.pad(unequal, 1, constant_values=DIGITAL_SILENCE_DB), prominence=DIP_DB)
+    return int(np.count_nonzero((voiced & active)[peaks - 1]))
 
 
 def _without_outliers(blocks: Blocks) -> Floats:
@@ -318,7 +333,7 @@ def _intensity(sound: Any, floor_hz: float, times: Floats) -> Floats:
     if sound.duration <= shortest_s:
         floor_hz = 6.41 / sound.duration
     intensity = sound.to_intensity(minimum_pitch=floor_hz, subtract_mean=False)
-    return np.interp(times, intensity.xs(), np.maximum(intensity.values[0], -300.0))  # digital silence is −inf
+    return np.interp(times, intensity.xs(), np.maximum(intensity.values[0], DIGITAL_SILENCE_DB))
 
 
 def _voice_quality(sound: Any, pitch: Any, start_s: float, end_s: float) -> tuple[float, float, float]:
@@ -347,7 +362,9 @@ def extract_praat_75_600(audio: Audio, text: str = "", words: Iterable[Word] = (
         "level_db": None if canonical["voiced_db"] is None else canonical["voiced_db"] + DB_RE_FULL_SCALE,
         "rate_syll_s": ours.rate_syll_s,
     } | {name: canonical[name] for name in ("jitter", "shimmer", "nhr")}
-    context = ours.model_dump(include={"duration_s", "speech_s", "clipped_ratio", "n_syllables", "rate_source"})
+    context = ours.model_dump(
+        include={"duration_s", "speech_s", "clipped_ratio", "n_syllables", "rate_source"}
+    )
     return mask_doubtful(values, profile="praat-75-600", voiced_s=canonical["voiced_s"] or 0.0, **context)
 
 
@@ -368,16 +385,19 @@ def praat_75_600(audio: Audio) -> dict[str, float | None]:
         if not hz.any():
             return found
         q05, q95 = (call(pitch, "Get quantile", 0, 0, q, "Hertz") for q in (0.05, 0.95))
+        log10_hz = np.log10(hz[hz > 0])
+        log10_quantiles = np.quantile(log10_hz, [0.95, 0.05], method="hazen")  # as Praat's, but of logarithms
+        mean_hz = float(call(pitch, "Get mean", 0, 0, "Hertz"))
         found |= {
-            "f0_mean_hz": call(pitch, "Get mean", 0, 0, "Hertz"),
+            "f0_mean_hz": mean_hz,
             "f0_min_hz": call(pitch, "Get minimum", 0, 0, "Hertz", "Parabolic"),
             "f0_max_hz": call(pitch, "Get maximum", 0, 0, "Hertz", "Parabolic"),
             "f0_q05_hz": q05, "f0_q95_hz": q95,
-            "log10_f0_mean": float(np.log10(hz[hz > 0]).mean()), "log10_f0_range": float(np.log10(q95 / q05)),
+            "log10_f0_mean": float(log10_hz.mean()), "log10_f0_range": float(np.subtract(*log10_quantiles)),
             "nhr": _nhr(hz, pitch.selected_array["strength"]),
         }  # fmt: skip
         pulses = call([sound, pitch], "To PointProcess (cc)")
-        grid = call(pulses, "To TextGrid (vuv)", 0.02, 1 / found["f0_mean_hz"])
+        grid = call(pulses, "To TextGrid (vuv)", 0.02, 1 / mean_hz)
         parts = call([sound, grid], "Extract intervals where", 1, "no", "is equal to", "V")
         voiced = call(parts, "Concatenate") if isinstance(parts, list) else parts
         found["voiced_s"] = voiced.duration
@@ -389,7 +409,9 @@ def praat_75_600(audio: Audio) -> dict[str, float | None]:
         found["shimmer"] = call([voiced, pulses], "Get shimmer (local)", 0, 0, 0.0001, 0.02, 1.3, 1.6)
     except PraatError:  # too short for one of its windows: what was found before stands
         pass
-    return {name: value if value is not None and np.isfinite(value) else None for name, value in found.items()}
+    return {
+        name: value if value is not None and np.isfinite(value) else None for name, value in found.items()
+    }
 
 
 def _nhr(hz: Floats, strength: Floats) -> float | None:

@@ -71,7 +71,7 @@ class Features(Record):
 
     @property
     def pause_ratio(self) -> float:
-        return 1 - self.speech_s / self.duration_s if self.duration_s else 0.0
+        return max(0.0, 1 - self.speech_s / self.duration_s) if self.duration_s else 0.0
 
 
 class Turn(Record):

@@ -33,6 +33,7 @@ class Worker:
     def __init__(self) -> None:
         self._ids = itertools.count()
         self._lock = threading.Lock()
+        self._closed = False
         self._executor = self._start()
 
     def _start(self) -> Any:
@@ -45,9 +46,11 @@ class Worker:
     def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Run `function` of a module, with picklable arguments, over there; in the order submitted."""
         with self._lock:
+            if self._closed:
+                raise RuntimeError("this Worker was closed; make another one.")
             try:
                 return self._executor.submit(function, *args)
-            except (BrokenProcessPool, RuntimeError):  # it died, or its executor noticed that it had
+            except RuntimeError:  # it died (BrokenProcessPool), or its executor noticed that it had
                 self._executor = self._start()
                 return self._executor.submit(function, *args)
 
@@ -63,7 +66,10 @@ class Worker:
         return Hearing(self, next(self._ids), rate_hz)
 
     def close(self) -> None:
-        self._executor.shutdown(wait=True, kill_workers=True)
+        """End the process; what it was still doing is lost."""
+        with self._lock:
+            self._closed = True
+            self._executor.shutdown(wait=True, kill_workers=True)
 
     def __enter__(self) -> Worker:
         return self
@@ -80,7 +86,8 @@ class Hearing:
         self._chunks: list[NDArray[np.float32]] = []
 
     def feed(self, samples: NDArray[np.float32]) -> None:
-        """Add `(N,)` samples; any N."""
+        """Add `(N,)` samples; any N. Raises `AudioError` where `Audio` would."""
+        samples = Audio(samples, self.rate_hz).samples.copy()  # a sound card's callback uses its buffer again
         self._chunks.append(samples)
         self.worker.submit(_feed, self.turn_id, self.rate_hz, samples)
 
