@@ -106,6 +106,7 @@ def converse(
     asr: Annotated[str, typer.Option(help="Recogniser: moonshine, or whisper:NAME.")] = "moonshine",
     store: Annotated[str | None, typer.Option(help="Remember the conversation here (file or URL).")] = None,
     conversation: Annotated[str | None, typer.Option(help="Its name; goes on with a stored one.")] = None,
+    register: Annotated[str, typer.Option(help="Low or high, if the user's voice is known to be so; else any.")] = "any",
     as_json: AsJson = False,
 ) -> None:
     """Hold a whole conversation from files: every user turn is answered in speech that fits it.
@@ -120,17 +121,20 @@ def converse(
     from entrain.strategy import WizardOfOz
 
     with clear_errors():
+        if register not in ("any", "low", "high"):
+            raise ValueError(f"there is no register {register!r}. Select one of any, low, high.")
         turns = user_turns([*(user or []), *(more or [])], split)
         known_texts = texts.read_text(encoding="utf-8").splitlines() if texts else []
         who = load_responder(f"script:{replies}" if replies else responder)
         with Entrainer.load(
             tts=tts, strategy=strategy, strength=strength, engine=engine, voice=voice, recogniser=asr, store=store
         ) as agent:
+            settings: Any = {"texts": known_texts, "conversation_id": conversation, "register": register}
             if isinstance(agent.strategy, WizardOfOz):
-                result = hold(agent, turns, who, out, known_texts, conversation, before_reply=_ask(agent.strategy))
+                result = hold(agent, turns, who, out, before_reply=_ask(agent.strategy), **settings)
             else:
                 steps = track(turns, "Talking", console=console, disable=as_json)
-                result = hold(agent, steps, who, out, known_texts, conversation)
+                result = hold(agent, steps, who, out, **settings)
     if as_json:
         print(json.dumps(result))
         return

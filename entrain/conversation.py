@@ -17,6 +17,7 @@ from entrain.asr import Recogniser, Transcript, load_recogniser
 from entrain.audio import Audio
 from entrain.conditioning import Conditioned, Realised, condition, load_engine, measure, request, resolve
 from entrain.history import History
+from entrain.normalize import Normalizer, Register
 from entrain.prosody import extract, with_text
 from entrain.store import Store
 from entrain.strategy import Strategy, load_strategy
@@ -92,11 +93,17 @@ class Entrainer:
             worker.close()
             raise
 
-    def conversation(self, conversation_id: str | None = None) -> Conversation:
-        """Begin a conversation, or go on with the stored one of that name."""
+    def conversation(self, conversation_id: str | None = None, register: Register = "any") -> Conversation:
+        """Begin a conversation, or go on with the stored one of that name.
+
+        `register`: "low" or "high" if it is known that the user has such a voice; their pitch is then compared with such voices
+        only, and the agent follows their moods rather than their kind.
+        """
         conversation_id = conversation_id or uuid.uuid4().hex
         history = self.store.load(conversation_id) if self.store else None
-        return Conversation(self, history or History(conversation_id, agent=self.voice.normalizer))
+        if history is None:
+            history = History(conversation_id, Normalizer.for_person(register), self.voice.normalizer)
+        return Conversation(self, history)
 
     def forget(self, conversation_id: str) -> bool:
         """Delete all that is kept of a conversation, sound included; True if there was anything."""

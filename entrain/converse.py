@@ -12,6 +12,7 @@ from entrain.audio import Audio, AudioError
 from entrain.conversation import Entrainer
 from entrain.endpoint import find_turns
 from entrain.history import History, HistoryError
+from entrain.normalize import Register
 from entrain.report import write_report
 from entrain.responder import Responder
 from entrain.store import Store
@@ -40,6 +41,7 @@ def hold(
     texts: Sequence[str] = (),
     conversation_id: str | None = None,
     title: str = "",
+    register: Register = "any",
     before_reply: Callable[[str, str], None] = lambda heard, reply: None,
 ) -> dict[str, Any]:
     """Answer every turn; write each reply's wav, `conversation.jsonl` as it goes, and `report.html`.
@@ -50,7 +52,7 @@ def hold(
     out.mkdir(parents=True, exist_ok=True)
     sounds: dict[int, Audio] = {}
     record = out / "conversation.jsonl"
-    with agent.conversation(conversation_id) as talk, record.open("w", encoding="utf-8") as lines:
+    with agent.conversation(conversation_id, register) as talk, record.open("w", encoding="utf-8") as lines:
         first = len(talk.turns)
         for number, audio in enumerate(turns):
             given = texts[number] if number < len(texts) else None

@@ -73,7 +73,7 @@ def _changed(audio: Audio, ask: Ask) -> Audio:
 def _hold(agent: Entrainer, turns: list[Audio], out: Path, name: str, console: Console) -> list[Turn]:
     folder = out / name.replace(" ", "-")
     steps = track(turns, f"{name:<16}", console=console)
-    result = hold(agent, steps, Script(REPLIES), folder, title=f"Two cities, {name}")
+    result = hold(agent, steps, Script(REPLIES), folder, title=f"Two cities, {name}", register="low")
     return [Turn.model_validate(turn) for turn in result["turns"]]
 
 

@@ -21,18 +21,17 @@ Register = Literal["any", "low", "high"]
 Seven = Field(min_length=len(FEATURES), max_length=len(FEATURES))
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-LOW_HIGH_ST = 8.1  # 160 Hz parts low voices from high ones
 SPREAD_COUNT = 4.0  # turns that the population's spread weighs
-PRIOR_COUNT = {"f0_mean_st": 2.0, "level_db": 0.1}
+PRIOR_COUNT = {"level_db": 0.1}
+F0_COUNT = {"any": 1.0, "low": 2.0, "high": 2.0}
 """Turns that the population weighs, where not as estimated. Pitch: the best estimate of a speaker's own mean would give .1 to
-.5, and an agent would forget within one turn that a voice is low or high for its register. Level: a microphone's gain is
-unknown, so a level means nothing before it changes."""
+.5, and an agent would forget within one turn that a voice is low or high. Level: a microphone's gain is unknown, so a level
+means nothing before it changes."""
 
 
 class Normalizer(Record):
     """What is known of one speaker so far. Immutable: `observe` returns the next state; JSON is `model_dump_json`."""
 
-    register_: Register = "any"
     fixed: bool = False
     """True for a voice measured beforehand: it starts known and stays as it is."""
     prior_mean: Annotated[tuple[Finite, ...], Seven]
@@ -44,11 +43,12 @@ class Normalizer(Record):
 
     @classmethod
     def for_person(cls, register: Register = "any") -> Normalizer:
-        """A speaker not heard yet. With register "any", their first pitch settles whether it is low or high."""
+        """A speaker not heard yet. `register` is for who knows it: their pitch is then compared with low voices only (103 to 146
+        Hz) or with high ones; it is not guessed, or a voice that crossed from one to the other would seem to fall as it rose."""
         prior = _prior()["any"] | _prior()[register]
         count = {name: prior[name]["pseudo_count"] for name in FEATURES} | PRIOR_COUNT
+        count["f0_mean_st"] = F0_COUNT[register]
         return cls(
-            register_=register,
             prior_mean=tuple(prior[name]["mean"] for name in FEATURES),
             prior_sd=tuple(prior[name]["within_sd"] for name in FEATURES),
             prior_count=tuple(count[name] for name in FEATURES),
@@ -64,13 +64,12 @@ class Normalizer(Record):
         """The state after one more turn of this speaker; what is masked teaches nothing."""
         if self.fixed:
             return self
-        state = self._registered(features)
         x, valid = features.vector, features.valid
-        n = np.array(state.n) + valid
-        change = np.where(valid, x - np.array(state.mean), 0.0)
-        mean = np.array(state.mean) + change / np.maximum(n, 1)
-        m2 = np.array(state.m2) + change * np.where(valid, x - mean, 0.0)
-        return state.model_copy(
+        n = np.array(self.n) + valid
+        change = np.where(valid, x - np.array(self.mean), 0.0)
+        mean = np.array(self.mean) + change / np.maximum(n, 1)
+        m2 = np.array(self.m2) + change * np.where(valid, x - mean, 0.0)
+        return self.model_copy(
             update={"n": tuple(n.tolist()), "mean": tuple(mean.tolist()), "m2": tuple(m2.tolist())}
         )
 
@@ -93,12 +92,6 @@ class Normalizer(Record):
         """From z-scores `(7,)` back to the features' own units."""
         mean, sd = self.location_scale()
         return mean + z * sd
-
-    def _registered(self, features: Features) -> Normalizer:
-        if self.register_ != "any" or features.f0_mean_st is None:
-            return self
-        fresh = Normalizer.for_person("low" if features.f0_mean_st < LOW_HIGH_ST else "high")
-        return fresh.model_copy(update={"n": self.n, "mean": self.mean, "m2": self.m2})
 
 
 @lru_cache(maxsize=1)

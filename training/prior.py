@@ -20,10 +20,10 @@ import numpy as np
 import typer
 
 from entrain.audio import Audio
-from entrain.normalize import LOW_HIGH_ST
 from entrain.prosody import extract
 from entrain.turn import FEATURES, SCHEMA
 
+LOW_HIGH_ST = 8.1  # 160 Hz parts low voices from high ones
 OUT = Path(__file__).parents[1] / "entrain" / "data" / "prior.json"
 
 
