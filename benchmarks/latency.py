@@ -23,13 +23,23 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
     reading = Audio.read(str(files("moonshine_voice").joinpath("assets/two_cities.wav"))).resample(16_000)
     with Entrainer.load(recogniser=None) as agent:
         rows, everything = [], []
-        table = Table("turn", "p50 ms", "p95", "p99", "whole at its end, p50", title="Turn end → targets, worker warm")
+        table = Table(
+            "turn", "p50 ms", "p95", "p99", "whole at its end, p50", title="Turn end → targets, worker warm"
+        )
         for seconds in (1, 3, 10, 30):
             times = [turn_end_to_targets(agent, part_of(reading, seconds, i)) for i in
                      track(range(5 if quick else 50), f"{seconds} s turns", console=console, transient=True)]  # fmt: skip
             whole = [whole_turn(agent, part_of(reading, seconds, i)) for i in range(3 if quick else 8)]
             p50, p95, p99 = np.percentile(times, [50, 95, 99])
-            rows.append({"turn_s": seconds, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "whole_ms": float(np.median(whole))})
+            rows.append(
+                {
+                    "turn_s": seconds,
+                    "p50_ms": p50,
+                    "p95_ms": p95,
+                    "p99_ms": p99,
+                    "whole_ms": float(np.median(whole)),
+                }
+            )
             everything += times
             table.add_row(f"{seconds} s", f"{p50:.1f}", f"{p95:.1f}", f"{p99:.1f}", f"{np.median(whole):.0f}")
         p50, p95, p99 = np.percentile(everything, [50, 95, 99])
@@ -38,10 +48,17 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
         ten = part_of(reading, 10, 0)
         stalls = {"worker process": [], "thread": [], "nothing running": []}
         for _ in range(2 if quick else 10):
-            stalls["worker process"].append(stall_ms(lambda: agent.conversation().hear(ten, "it was the best of times")))
+            stalls["worker process"].append(
+                stall_ms(lambda: agent.conversation().hear(ten, "it was the best of times"))
+            )
             stalls["thread"].append(stall_ms(lambda: extract(ten, "it was the best of times")))
             stalls["nothing running"].append(stall_ms(lambda: time.sleep(0.1)))
-        table = Table("extraction runs in", "longest stall ms: median", "largest", title="Event loop while a 10 s turn is extracted")
+        table = Table(
+            "extraction runs in",
+            "longest stall ms: median",
+            "largest",
+            title="Event loop while a 10 s turn is extracted",
+        )
         for where, values in stalls.items():
             table.add_row(where, f"{np.median(values):.1f}", f"{max(values):.1f}")
         console.print(table)
@@ -113,5 +130,3 @@ def agree(reading: Audio) -> dict[str, float]:
         "rate": abs(whole.rate_syll_s / one.rate_syll_s - 1),
         "level_db": abs(whole.level_db - one.level_db),
     }
-
-

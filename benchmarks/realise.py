@@ -39,9 +39,16 @@ def run(console: Console, quick: bool = False) -> list[dict[str, object]]:
     for name in ("hibari", "espeak"):
         tts = load_tts(name)
         voice = VoiceProfile.of(tts)
-        ways = ["knobs, open loop", "psola", "world", "signalsmith"] + (["native + psola"] if name == "hibari" else [])
+        ways = ["knobs, open loop", "psola", "world", "signalsmith"] + (
+            ["native + psola"] if name == "hibari" else []
+        )
         for way in ways:
-            steps = track([(text, t) for text in texts for t in TARGETS], f"{name}, {way}", console=console, transient=True)
+            steps = track(
+                [(text, t) for text in texts for t in TARGETS],
+                f"{name}, {way}",
+                console=console,
+                transient=True,
+            )
             misses = [one(tts, voice, text, target, way) for text, target in steps]
             row: dict[str, object] = {"voice": tts.name, "way": way, "n": len(misses)}
             for field in Miss.__dataclass_fields__:
@@ -81,7 +88,9 @@ def one(tts: TTS, voice: VoiceProfile, text: str, target: tuple[float, ...], way
         ms = (time.perf_counter() - started) * 1e3
         audio = done.audio
         after = extract(audio, text)  # measured once more, in blocks, as a user would be
-        rate = usual.n_syllables / (usual.speech_s * audio.duration_s / tts_length(tts, text))  # by source times
+        rate = usual.n_syllables / (
+            usual.speech_s * audio.duration_s / tts_length(tts, text)
+        )  # by source times
     change = swift_st(audio) - swift_st(tts.synthesise(text).audio)
     return Miss(
         f0_st=abs(after.f0_mean_st - goal["f0_mean_st"]),
@@ -110,5 +119,3 @@ def swift_st(audio: Audio) -> float:
     sure = np.asarray(found.confidence) >= 0.8
     hz = np.asarray(found.pitch_hz)[sure & (np.asarray(found.pitch_hz) > 0)]
     return float(np.mean(12 * np.log2(hz / 100))) if len(hz) else float("nan")
-
-

@@ -16,15 +16,24 @@ REPLY = "We open at nine tomorrow, and close at five in the evening."  # 3.9 s b
 
 
 def run(console: Console, quick: bool = False) -> dict[str, object]:
-    done = subprocess.run([sys.executable, "-m", "benchmarks.reply", "5" if quick else "30"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.reply", "5" if quick else "30"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     figures = json.loads(done.stdout.splitlines()[-1])
     table = Table("way", "p50 ms", "p95 ms", title=f"A reply of {figures['reply_s']:.1f} s, on one core")
     for way, (p50, p95) in figures["ways"].items():
         table.add_row(way, f"{p50:.0f}", f"{p95:.0f}")
     console.print(table)
-    bare, ours = (np.median([import_s(code) for _ in range(3 if quick else 10)]) for code in ("pass", "import entrain"))
+    bare, ours = (
+        np.median([import_s(code) for _ in range(3 if quick else 10)]) for code in ("pass", "import entrain")
+    )
     figures["import_s"] = float(ours - bare)
-    console.print(f"import entrain: {1e3 * (ours - bare):.0f} ms beyond Python's own {1e3 * bare:.0f}; torch loaded: {torch_loaded()}")
+    console.print(
+        f"import entrain: {1e3 * (ours - bare):.0f} ms beyond Python's own {1e3 * bare:.0f}; torch loaded: {torch_loaded()}"
+    )
     return figures
 
 
@@ -36,7 +45,12 @@ def import_s(code: str) -> float:
 
 def torch_loaded() -> bool:
     code = "import sys, entrain; print('torch' in sys.modules)"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "True"
+    return (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "True"
+    )
 
 
 def on_one_core(n: int) -> None:
@@ -50,7 +64,10 @@ def on_one_core(n: int) -> None:
         ways = {"no entrainment": Targets.none(agent.voice), "psola": targets, "native + psola": targets,
                 "signalsmith": targets, "world": targets}  # fmt: skip
         for way, aims in ways.items():
-            agent.native, agent.engine = "native" in way, way.split()[-1] if way != "no entrainment" else "psola"
+            agent.native, agent.engine = (
+                "native" in way,
+                way.split()[-1] if way != "no entrainment" else "psola",
+            )
             times = []
             for _ in range(n + 2):
                 started = time.perf_counter()

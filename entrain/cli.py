@@ -28,9 +28,13 @@ history_app = typer.Typer(no_args_is_help=True, help="Stored conversations: list
 app.add_typer(history_app, name="history")
 console = Console(stderr=True)  # progress and remarks; stdout is for results
 
-TTS = Annotated[str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")]
+TTS = Annotated[
+    str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")
+]
 Engine = Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")]
-Strategy = Annotated[str, typer.Option(help="What to aim at: weighted, matching, neutral, or wizard: you decide.")]
+Strategy = Annotated[
+    str, typer.Option(help="What to aim at: weighted, matching, neutral, or wizard: you decide.")
+]
 Strength = Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice alone, 1 goes all the way.")]
 Profile = Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -81,7 +85,9 @@ def say(
     if as_json:
         print(json.dumps({"audio": str(out), **speech.realised.model_dump()}))
         return
-    table = Table("", "aim", "realised", title=f"{out} · {speech.audio.duration_s:.2f} s · {speech.realised.engine}")
+    table = Table(
+        "", "aim", "realised", title=f"{out} · {speech.audio.duration_s:.2f} s · {speech.realised.engine}"
+    )
     for name in ("f0_mean_st", "f0_range_st", "rate_syll_s", "level_db"):
         table.add_row(name, *(_number(getattr(speech.realised, key)) for key in (f"aim_{name}", name)))
     Console().print(table)
@@ -94,10 +100,18 @@ def converse(
     user: Annotated[list[Path] | None, typer.Option(help="The user's turns, one audio file each.")] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="Further turns.", show_default=False)] = None,
     replies: Annotated[Path | None, typer.Option(help="Text file: a reply a line.")] = None,
-    responder: Annotated[str, typer.Option(help="Who answers: eliza, or openai:URL of a compatible endpoint.")] = "eliza",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for replies, record and report.")] = Path("conversation"),
-    split: Annotated[float, typer.Option(help="Cut each file into turns at pauses of this many seconds; 0: don't.")] = 0.0,
-    texts: Annotated[Path | None, typer.Option(help="What the user says, a turn a line; without it, it is recognised.")] = None,
+    responder: Annotated[
+        str, typer.Option(help="Who answers: eliza, or openai:URL of a compatible endpoint.")
+    ] = "eliza",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for replies, record and report.")] = Path(
+        "conversation"
+    ),
+    split: Annotated[
+        float, typer.Option(help="Cut each file into turns at pauses of this many seconds; 0: don't.")
+    ] = 0.0,
+    texts: Annotated[
+        Path | None, typer.Option(help="What the user says, a turn a line; without it, it is recognised.")
+    ] = None,
     tts: TTS = "hibari",
     strategy: Strategy = "weighted",
     strength: Strength = 1.0,
@@ -106,7 +120,9 @@ def converse(
     asr: Annotated[str, typer.Option(help="Recogniser: moonshine, or whisper:NAME.")] = "moonshine",
     store: Annotated[str | None, typer.Option(help="Remember the conversation here (file or URL).")] = None,
     conversation: Annotated[str | None, typer.Option(help="Its name; goes on with a stored one.")] = None,
-    register: Annotated[str, typer.Option(help="Low or high, if the user's voice is known to be so; else any.")] = "any",
+    register: Annotated[
+        str, typer.Option(help="Low or high, if the user's voice is known to be so; else any.")
+    ] = "any",
     as_json: AsJson = False,
 ) -> None:
     """Hold a whole conversation from files: every user turn is answered in speech that fits it.
@@ -127,7 +143,13 @@ def converse(
         known_texts = texts.read_text(encoding="utf-8").splitlines() if texts else []
         who = load_responder(f"script:{replies}" if replies else responder)
         with Entrainer.load(
-            tts=tts, strategy=strategy, strength=strength, engine=engine, voice=voice, recogniser=asr, store=store
+            tts=tts,
+            strategy=strategy,
+            strength=strength,
+            engine=engine,
+            voice=voice,
+            recogniser=asr,
+            store=store,
         ) as agent:
             settings: Any = {"texts": known_texts, "conversation_id": conversation, "register": register}
             if isinstance(agent.strategy, WizardOfOz):
@@ -138,13 +160,17 @@ def converse(
     if as_json:
         print(json.dumps(result))
         return
-    table = Table("who", "st re 100 Hz", "range st", "syll/s", "dB", "text", title=f"Conversation {result['id']}")
+    table = Table(
+        "who", "st re 100 Hz", "range st", "syll/s", "dB", "text", title=f"Conversation {result['id']}"
+    )
     for turn in result["turns"]:
         f = turn["features"]
         names = ("f0_mean_st", "f0_range_st", "rate_syll_s", "level_db")
         table.add_row(turn["speaker"], *(_number(f[name]) for name in names), turn["text"][:60])
     Console().print(table)
-    console.print(f"Now open {result['report']} in a browser: hear the replies, and see plan against realised.")
+    console.print(
+        f"Now open {result['report']} in a browser: hear the replies, and see plan against realised."
+    )
 
 
 @app.command()
@@ -152,7 +178,9 @@ def features(
     files: Annotated[list[Path], typer.Argument(help="Audio files; each is one turn.")],
     text: Annotated[str, typer.Option(help="What is said, for the rate (with one file).")] = "",
     recognise: Annotated[bool, typer.Option(help="Recognise the words, for the rate.")] = False,
-    profile: Annotated[str, typer.Option(help="entrain-1, or praat-75-600 to repeat published tables.")] = "entrain-1",
+    profile: Annotated[
+        str, typer.Option(help="entrain-1, or praat-75-600 to repeat published tables.")
+    ] = "entrain-1",
     as_json: AsJson = False,
 ) -> None:
     """The seven prosodic features of turns, and why any of them is missing.
@@ -186,9 +214,13 @@ def features(
 
 @app.command()
 def report(
-    source: Annotated[str, typer.Argument(help="A conversation.jsonl, an exported .json, or the id of a stored one.")],
+    source: Annotated[
+        str, typer.Argument(help="A conversation.jsonl, an exported .json, or the id of a stored one.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
-    store: Annotated[str | None, typer.Option(help="Where stored conversations are.", envvar="ENTRAIN_STORE")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Where stored conversations are.", envvar="ENTRAIN_STORE")
+    ] = None,
 ) -> None:
     """One self-contained page about a conversation: both voices over time, plan against realised, and players."""
     from entrain.converse import read_conversation
@@ -196,7 +228,11 @@ def report(
 
     with clear_errors():
         turns = read_conversation(source, store)
-        audio = {i: Path(turn.audio_file) for i, turn in enumerate(turns) if turn.audio_file and Path(turn.audio_file).exists()}
+        audio = {
+            i: Path(turn.audio_file)
+            for i, turn in enumerate(turns)
+            if turn.audio_file and Path(turn.audio_file).exists()
+        }
         write_report(turns, out, title=f"Conversation {Path(source).stem}", audio=audio)
     console.print(f"Now open {out} in a browser.")
 
@@ -204,7 +240,9 @@ def report(
 @app.command()
 def voice(
     tts: Annotated[str, typer.Argument(help="The voice to measure, as for --tts.")],
-    texts: Annotated[Path | None, typer.Option(help="Sentences, one a line (default: forty that ship).")] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="Sentences, one a line (default: forty that ship).")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The profile's file.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -219,7 +257,11 @@ def voice(
     from entrain.voice import VoiceProfile, file_name, sentences
 
     with clear_errors(), Progress(console=console, disable=as_json) as progress:
-        lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line] if texts else sentences()
+        lines = (
+            [line for line in texts.read_text(encoding="utf-8").splitlines() if line]
+            if texts
+            else sentences()
+        )
         task = progress.add_task("Measuring", total=len(lines))
         measured = VoiceProfile.measure(load_tts(tts), lines, lambda n: progress.update(task, completed=n))
         path = out or Path(file_name(measured.name))
@@ -227,7 +269,9 @@ def voice(
     if as_json:
         print(measured.model_dump_json())
         return
-    table = Table("feature", "mean", "spread", title=f"{measured.name} · {measured.n_sentences} sentences · {path}")
+    table = Table(
+        "feature", "mean", "spread", title=f"{measured.name} · {measured.n_sentences} sentences · {path}"
+    )
     for name, mean, spread in zip(FEATURES, measured.mean, measured.spread, strict=True):
         table.add_row(name, _number(mean), _number(spread))
     Console().print(table)
@@ -253,7 +297,9 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the demonstration.")] = Path("demo-out"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the demonstration.")] = Path(
+        "demo-out"
+    ),
     strategy: Strategy = "weighted",
 ) -> None:
     """The main job on a real reading that ships with the recogniser: as it was read, slower and lower, faster and higher. The
@@ -282,7 +328,9 @@ def history_export(conversation: str, store: StoreUrl) -> None:
         place = Store(store)
         found = place.load(conversation)
         if found is None:
-            raise ValueError(f"there is no conversation {conversation!r} in the store. See: entrain history list")
+            raise ValueError(
+                f"there is no conversation {conversation!r} in the store. See: entrain history list"
+            )
         print(found.to_json(place.all_turns(conversation)))
 
 
@@ -295,7 +343,9 @@ def history_import(file: Path, store: StoreUrl) -> None:
     with clear_errors():
         place, history = Store(store), History.from_json(file.read_text(encoding="utf-8"))
         if place.load(history.id) is not None:
-            raise ValueError(f"conversation {history.id!r} is there already. Delete it first: entrain history delete")
+            raise ValueError(
+                f"conversation {history.id!r} is there already. Delete it first: entrain history delete"
+            )
         place.save(history)
         console.print(f"{len(history)} turns of {history.id!r} imported.")
 
@@ -325,7 +375,9 @@ def _ask(wizard: WizardOfOz) -> Callable[[str, str], None]:
 
     def ask(heard: str, reply: str) -> None:
         console.print(f"[bold]user[/bold]  {heard}\n[bold]reply[/bold] {reply}", highlight=False)
-        line = typer.prompt("aims, such as f0_mean_st=-1 rate_syll_s=0.5", default="", show_default=False, err=True)
+        line = typer.prompt(
+            "aims, such as f0_mean_st=-1 rate_syll_s=0.5", default="", show_default=False, err=True
+        )
         for part in line.split():
             name, _, z = part.partition("=")
             wizard.set(**{name: float(z)})

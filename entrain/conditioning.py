@@ -334,7 +334,9 @@ def world(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
 
 def signalsmith(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
     """Signalsmith Stretch: ten times as fast as the others; moves formants with the pitch, and knows no range."""
-    stretch = require("python_stretch", "pip install 'entrain[signalsmith]'; or use engine 'psola'", ConditioningError).Signalsmith.Stretch()
+    stretch = require(
+        "python_stretch", "pip install 'entrain[signalsmith]'; or use engine 'psola'", ConditioningError
+    ).Signalsmith.Stretch()
     stretch.preset(1, audio.rate_hz)
     stretch.setTransposeSemitones(ask.f0_st)
     stretch.timeFactor = 1 / ask.duration_x

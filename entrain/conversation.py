@@ -160,7 +160,11 @@ class Conversation:
         return self.entrainer.worker.listen(rate_hz)
 
     def hear(
-        self, audio: Audio | Hearing, text: str | None = None, words: Iterable[Word] = (), start_s: float | None = None
+        self,
+        audio: Audio | Hearing,
+        text: str | None = None,
+        words: Iterable[Word] = (),
+        start_s: float | None = None,
     ) -> Turn:
         """The user's turn, ended. `text` None: it is recognised. `start_s`: seconds since the conversation began (default:
         where the last turn ended). Silent, clipped or too short audio gives a turn with masked features."""
@@ -203,7 +207,11 @@ class Conversation:
             return Speech(made.audio, text, targets, made.realised, turn, fault)
 
     def spoke(
-        self, text: str, audio: Audio | None = None, targets: Targets | None = None, start_s: float | None = None
+        self,
+        text: str,
+        audio: Audio | None = None,
+        targets: Targets | None = None,
+        start_s: float | None = None,
     ) -> Turn:
         """For hosts with a voice of their own: what the agent really said and how it really sounded (what was played, if it
         was interrupted). It is measured here, and remembered instead of the plan."""
@@ -257,7 +265,11 @@ class Conversation:
         start_s: float | None = None,
     ) -> Turn:  # fmt: skip
         plan = targets.model_dump(exclude={"anchor", "capped"}) if targets else None
-        notes = tuple(f"{name} held back by a cap or the step limit" for name in targets.capped) if targets else ()
+        notes = (
+            tuple(f"{name} held back by a cap or the step limit" for name in targets.capped)
+            if targets
+            else ()
+        )
         came_out = None
         if plan and realised:
             plan |= {name: aim for name in SPOKEN if (aim := getattr(realised, f"aim_{name}")) is not None}

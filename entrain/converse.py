@@ -68,8 +68,15 @@ def hold(
         spoken = talk.turns[first:]
         meta = {"voice": agent.tts.name, "strategy": agent.strategy.name, "strength": f"{agent.policy.strength:g}",
                 "waveform engine": agent.engine, "answers by": responder.name}  # fmt: skip
-        page = write_report(spoken, out / "report.html", title=title or f"Conversation {talk.id}", audio=sounds, meta=meta)
-        return {"id": talk.id, "record": str(record), "report": str(page), "turns": [t.model_dump() for t in spoken]}
+        page = write_report(
+            spoken, out / "report.html", title=title or f"Conversation {talk.id}", audio=sounds, meta=meta
+        )
+        return {
+            "id": talk.id,
+            "record": str(record),
+            "report": str(page),
+            "turns": [t.model_dump() for t in spoken],
+        }
 
 
 def read_conversation(source: str, store: str | None = None) -> list[Turn]:
@@ -80,7 +87,9 @@ def read_conversation(source: str, store: str | None = None) -> list[Turn]:
     path = Path(source)
     if not path.is_file():
         if store is None:
-            raise HistoryError(f"there is no file {source!r}. Give a file, or --store for a stored conversation's id.")
+            raise HistoryError(
+                f"there is no file {source!r}. Give a file, or --store for a stored conversation's id."
+            )
         turns = Store(store).all_turns(source)
         if not turns:
             raise HistoryError(f"there is no conversation {source!r} in the store. See: entrain history list")

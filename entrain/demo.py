@@ -51,7 +51,9 @@ def run(out: Path, strategy: str, console: Console) -> None:
     turns = user_turns([reading], split_s=0.45)[:N_TURNS]
     rows: list[tuple[str, list[Turn]]] = []
     with Entrainer.load(strategy=strategy) as agent:
-        console.print(f"Voice {agent.tts.name}, strategy {strategy}. The user is a real reading ({reading.name}).")
+        console.print(
+            f"Voice {agent.tts.name}, strategy {strategy}. The user is a real reading ({reading.name})."
+        )
         for version in VERSIONS:
             changed = [_changed(turn, version.ask) for turn in turns]
             rows.append((version.name, _hold(agent, changed, out, version.name, console)))
@@ -60,7 +62,9 @@ def run(out: Path, strategy: str, console: Console) -> None:
         agent.strategy = load_strategy(strategy)
     Console().print(_table(rows))
     console.print("The last column is the agent's own change against the control, over the very same words.")
-    console.print(f"Now open {out / 'slow-and-low' / 'report.html'} and its neighbours in a browser, and listen.")
+    console.print(
+        f"Now open {out / 'slow-and-low' / 'report.html'} and its neighbours in a browser, and listen."
+    )
 
 
 def _changed(audio: Audio, ask: Ask) -> Audio:

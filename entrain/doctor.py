@@ -34,7 +34,11 @@ def examine() -> list[Finding]:
         _package("ears whisper", "faster_whisper", "faster-whisper", "pip install 'entrain[whisper]'"),
         _try("engine world", lambda: _engine("world"), "pip install 'entrain[world]'"),
         _try("engine signalsmith", lambda: _engine("signalsmith"), "pip install 'entrain[signalsmith]'"),
-        _try("sound devices", _devices, "apt install libportaudio2, and plug in a sound card or start PulseAudio"),
+        _try(
+            "sound devices",
+            _devices,
+            "apt install libportaudio2, and plug in a sound card or start PulseAudio",
+        ),
         _package("PostgreSQL driver", "psycopg", "psycopg", "pip install 'entrain[postgresql]'"),
     ]
 
@@ -43,7 +47,9 @@ def _try(what: str, check: Callable[[], str], mend: str, needed: bool = False) -
     try:
         return Finding(what=what, ok=True, found=check(), needed=needed)
     except Exception as error:  # whatever is wrong with it, the table must say so and go on
-        return Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}"[:300], mend=mend, needed=needed)
+        return Finding(
+            what=what, ok=False, found=f"{type(error).__name__}: {error}"[:300], mend=mend, needed=needed
+        )
 
 
 def _package(what: str, module: str, package: str, mend: str) -> Finding:
@@ -77,7 +83,9 @@ def _speak(engine: str) -> str:
     from entrain.tts import load_tts
 
     voice = load_tts(engine)
-    return f"{voice.name}, {voice.rate_hz} Hz, {voice.synthesise('Hello there.').audio.duration_s:.1f} s spoken"
+    return (
+        f"{voice.name}, {voice.rate_hz} Hz, {voice.synthesise('Hello there.').audio.duration_s:.1f} s spoken"
+    )
 
 
 def _recognise() -> str:

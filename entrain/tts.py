@@ -123,7 +123,9 @@ class Hibari:
         applied = self.capability.clamp(knobs)
         rng = np.random.default_rng(self.seed)
         try:
-            chunks = [self._chunk(phonemes, applied, rng) for phonemes in self._engine.phonemize(speakable(text))]
+            chunks = [
+                self._chunk(phonemes, applied, rng) for phonemes in self._engine.phonemize(speakable(text))
+            ]
         except Exception as error:  # an onnxruntime or G2P fault: the caller must know which voice failed
             raise TTSError(f"{self.name} could not say {text[:60]!r}: {error}") from error
         samples = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
@@ -135,7 +137,9 @@ class Hibari:
         if len(ids) < 3:
             return np.zeros(0, np.float32)
         feed = {"ids": np.asarray([ids], np.int64), "speed": np.ones(1, np.float32)}
-        *spectra, f0_hz = (output[0] for output in self._engine.sess.run(None, feed))  # five of (601, T); (T,)
+        *spectra, f0_hz = (
+            output[0] for output in self._engine.sess.run(None, feed)
+        )  # five of (601, T); (T,)
         f0_hz = np.array(f0_hz, np.float32)
         voiced = f0_hz >= 40.0
         octaves = np.log2(f0_hz[voiced])

@@ -96,7 +96,9 @@ def _settings(knobs: Knobs, can: Capability) -> tuple[dict[int, int], Knobs]:
     if spread == 99:
         allowed = replace(allowed, range_x=float(np.interp(spread / ratio, RANGE_SETTING, RANGE_X)))
     aim_st = allowed.pitch_st - RANGE_RAISES_ST * (spread / ratio - 50)
-    amplitude = round(0.55 * VOLUME_NOMINAL * 10 ** ((allowed.level_db - PITCH_RAISES_DB * allowed.pitch_st) / 20))
+    amplitude = round(
+        0.55 * VOLUME_NOMINAL * 10 ** ((allowed.level_db - PITCH_RAISES_DB * allowed.pitch_st) / 20)
+    )
     settings = {
         RATE: round(RATE_WPM * allowed.rate_x),
         VOLUME: math.ceil(amplitude / 0.55),  # espeak takes .55 of it, cut to a whole number

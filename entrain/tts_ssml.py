@@ -35,7 +35,15 @@ CAPABILITIES: dict[str, Capability] = {
     ),
 }
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_FILES = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")  # the last three: mp3 frames
+_FILES = (
+    b"RIFF",
+    b"fLaC",
+    b"OggS",
+    b"ID3",
+    b"\xff\xfb",
+    b"\xff\xf3",
+    b"\xff\xf2",
+)  # the last three: mp3 frames
 
 
 def ssml(
@@ -53,7 +61,10 @@ def ssml(
     """
     allowed = capability(dialect).clamp(knobs)
     applied = Knobs(
-        round(allowed.pitch_st, 2), round(allowed.range_x, 3), round(allowed.rate_x, 3), round(allowed.level_db, 2)
+        round(allowed.pitch_st, 2),
+        round(allowed.range_x, 3),
+        round(allowed.rate_x, 3),
+        round(allowed.level_db, 2),
     )
     body = escape(_NOT_XML.sub(" ", text))
     if attributes := _attributes(applied, dialect):

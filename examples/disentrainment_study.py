@@ -15,12 +15,16 @@ from entrain.converse import user_turns
 from entrain.strategy import Matching, Neutral
 from entrain.tts import Rendition
 
-REPLY = "I see, and what did they do about it then?"  # the same each time, so that only entrainment can vary it
+REPLY = (
+    "I see, and what did they do about it then?"  # the same each time, so that only entrainment can vary it
+)
 
 
 def wavering_user():
     """A real reading whose speaker rises and falls from turn to turn."""
-    turns = user_turns([Path(str(files("moonshine_voice").joinpath("assets/two_cities.wav")))], split_s=0.35)[:10]
+    turns = user_turns([Path(str(files("moonshine_voice").joinpath("assets/two_cities.wav")))], split_s=0.35)[
+        :10
+    ]
     for number, turn in enumerate(turns):
         phase = np.sin(2 * np.pi * number / 5)
         yield psola(turn, Ask(f0_st=2.5 * phase, duration_x=1 - 0.2 * phase), measure(Rendition(turn, ""))[1])
@@ -28,7 +32,11 @@ def wavering_user():
 
 with Entrainer.load() as agent:
     turns = list(wavering_user())
-    for name, strategy, sign in (("entrain", Matching(), 1), ("neutral", Neutral(), 1), ("disentrain", Matching(), -1)):
+    for name, strategy, sign in (
+        ("entrain", Matching(), 1),
+        ("neutral", Neutral(), 1),
+        ("disentrain", Matching(), -1),
+    ):
         agent.strategy = strategy
         agent.policy = Policy(sign=sign, step_f0_st=3, step_rate=1.25)  # let it follow at once
         with agent.conversation() as talk:
@@ -37,7 +45,10 @@ with Entrainer.load() as agent:
                 talk.say(REPLY)
             user, us = talk.history.by("user"), talk.history.by("agent")
         for feature in ("f0_mean_st", "rate_syll_s"):
-            pairs = [(getattr(a.features, feature), getattr(b.features, feature)) for a, b in zip(user, us, strict=True)]
+            pairs = [
+                (getattr(a.features, feature), getattr(b.features, feature))
+                for a, b in zip(user, us, strict=True)
+            ]
             x, y = np.array([pair for pair in pairs if None not in pair], float).T
             r = np.corrcoef(x, y)[0, 1] if y.std() > 1e-6 else 0.0
             print(f"{name:<11} {feature:<12} r = {r:+.2f} over {len(x)} replies")

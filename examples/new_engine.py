@@ -23,7 +23,14 @@ class Prompts:
 
 
 reading = Audio.read(str(files("moonshine_voice").joinpath("assets/beckett.wav")))
-starts_s = {"Ever tried.": 0.1, "Ever failed.": 1.6, "No matter.": 3.3, "Try again.": 4.6, "Fail again.": 6.4, "Fail better.": 7.9}
+starts_s = {
+    "Ever tried.": 0.1,
+    "Ever failed.": 1.6,
+    "No matter.": 3.3,
+    "Try again.": 4.6,
+    "Fail again.": 6.4,
+    "Fail better.": 7.9,
+}
 voice = Prompts({line: reading.part(start_s, start_s + 1.3) for line, start_s in starts_s.items()})
 with Entrainer.load(tts=voice, voice=VoiceProfile.measure(voice, list(starts_s)), recogniser=None) as agent:
     for shift_st in (-2, 0, 2):

@@ -11,7 +11,10 @@ print("the user:", extract(turn, "Ever tried."))
 
 # 2. An agent: voice, ears, strategy. `load` takes a few seconds; everything is in the packages.
 with Entrainer.load(strategy="weighted") as agent:
-    print("the agent's own voice:", f"{agent.voice.mean[0]:.1f} st re 100 Hz, {agent.voice.mean[3]:.1f} syllables/s")
+    print(
+        "the agent's own voice:",
+        f"{agent.voice.mean[0]:.1f} st re 100 Hz, {agent.voice.mean[3]:.1f} syllables/s",
+    )
 
     # 3. A conversation: hear, plan, say. The words are recognised when they are not given.
     with agent.conversation("tour") as talk:
@@ -23,7 +26,9 @@ with Entrainer.load(strategy="weighted") as agent:
         print("realised:", speech.realised)
 
         # 4. A person may decide instead (Wizard of Oz): exactly this much lower and slower.
-        slow = talk.say("Try again, and fail better.", Targets.shifted(agent.voice, f0_shift_st=-2, rate_factor=0.85))
+        slow = talk.say(
+            "Try again, and fail better.", Targets.shifted(agent.voice, f0_shift_st=-2, rate_factor=0.85)
+        )
         slow.audio.write("tour-slow.wav")
         print("as told:", slow.realised)
 print("Now play tour-reply.wav and tour-slow.wav; then look at examples/custom_loop.py.")

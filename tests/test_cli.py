@@ -18,7 +18,14 @@ BECKETT = str(files("moonshine_voice").joinpath("assets/beckett.wav"))
 
 def entrain(*args: str, code: int = 0, typed: str = "") -> str:
     """Run the command in a process of its own; its standard output, or its standard error where it should fail."""
-    done = subprocess.run([sys.executable, "-m", "entrain", *args], input=typed, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "entrain", *args],
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr if code else done.stdout
 
@@ -35,7 +42,9 @@ def test_version():
 
 def test_say_writes_audio_and_reports_what_was_realised(tmp_path):
     out = tmp_path / "slow.wav"
-    result = json.loads(entrain("say", "We open at nine.", "--pitch", "-1.5", "--rate", "0.9", "-o", str(out), "--json"))
+    result = json.loads(
+        entrain("say", "We open at nine.", "--pitch", "-1.5", "--rate", "0.9", "-o", str(out), "--json")
+    )
     assert abs(result["f0_mean_st"] - result["aim_f0_mean_st"]) < 0.2
     assert Audio.read(out).rate_hz == 24_000
 

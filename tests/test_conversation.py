@@ -40,14 +40,18 @@ def moved(audio: Audio, f0_st: float, duration_x: float) -> Audio:
     return psola(audio, Ask(f0_st=f0_st, duration_x=duration_x), measure(Rendition(audio, ""))[1])
 
 
-def replies_to(agent: Entrainer, turns: list[Audio], texts: list[str] | None = None, register="any") -> np.ndarray:
+def replies_to(
+    agent: Entrainer, turns: list[Audio], texts: list[str] | None = None, register="any"
+) -> np.ndarray:
     """Mean pitch (st) and rate (syll/s) of the agent's replies, `(2,)`."""
     with agent.conversation(register=register) as talk:
         for i, reply in enumerate(REPLIES):
             talk.hear(turns[i % len(turns)], texts[i] if texts else None)
             talk.say(reply)
         assert not [turn.fault for turn in talk.turns if turn.fault]
-        return np.mean([[t.features.f0_mean_st, t.features.rate_syll_s] for t in talk.history.by("agent")], axis=0)
+        return np.mean(
+            [[t.features.f0_mean_st, t.features.rate_syll_s] for t in talk.history.by("agent")], axis=0
+        )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,9 @@ def reading() -> list[Audio]:
     from importlib.resources import files
     from pathlib import Path
 
-    return user_turns([Path(str(files("moonshine_voice").joinpath("assets/two_cities.wav")))], split_s=0.5)[:3]
+    return user_turns([Path(str(files("moonshine_voice").joinpath("assets/two_cities.wav")))], split_s=0.5)[
+        :3
+    ]
 
 
 # --- the main job -------------------------------------------------------------------------------------------------
@@ -94,7 +100,9 @@ def test_real_two_channel_speakers_get_replies_in_their_own_direction(fresh, dat
         slow = replies_to(fresh, [moved(turn, -3, 1.3) for turn in sounds], texts)
         fast = replies_to(fresh, [moved(turn, 3, 0.77) for turn in sounds], texts)
         assert fast[0] - slow[0] > 1.0
-        assert fast[1] / slow[1] > (1.05 if side == "A" else 1.0), "B's three turns are short: two of four syllables"
+        assert fast[1] / slow[1] > (1.05 if side == "A" else 1.0), (
+            "B's three turns are short: two of four syllables"
+        )
         f0[side] = replies_to(fresh, sounds, texts)[0]
     assert f0["A"] > f0["B"]
 
@@ -110,7 +118,9 @@ def two_channel_turns(data, side: str) -> tuple[list[Audio], list[str]]:
             turns.append([])
         elif word != "#":
             turns[-1].append((float(start), float(end), word))
-    longest = sorted(sorted((t for t in turns if t), key=lambda t: t[0][0] - t[-1][1])[:3], key=lambda t: t[0][0])
+    longest = sorted(
+        sorted((t for t in turns if t), key=lambda t: t[0][0] - t[-1][1])[:3], key=lambda t: t[0][0]
+    )
     return [audio.part(t[0][0], t[-1][1]) for t in longest], [" ".join(w for _, _, w in t) for t in longest]
 
 
@@ -195,7 +205,12 @@ def test_store_gone_mid_conversation_loses_nothing(fresh, reading, tmp_path, cap
         (tmp_path / "talks.sqlite").rmdir()
         (tmp_path / "away").rename(tmp_path / "talks.sqlite")
         talk.say(REPLIES[0])
-    assert [turn.text for turn in Store(tmp_path / "talks.sqlite").all_turns("k")] == ["one", "two", "three", REPLIES[0]]
+    assert [turn.text for turn in Store(tmp_path / "talks.sqlite").all_turns("k")] == [
+        "one",
+        "two",
+        "three",
+        REPLIES[0],
+    ]
 
 
 def test_audio_is_kept_only_on_request_and_forgotten_with_the_rest(fresh, reading, tmp_path):
@@ -313,7 +328,11 @@ def test_the_worker_killed_in_the_middle_of_a_reply_is_replaced(fresh, reading):
 
 
 def test_unknown_names_are_errors_at_the_door_that_list_the_choices():
-    for options, choice in (({"strategy": "mirror"}, "weighted"), ({"tts": "siri"}, "hibari"), ({"engine": "sox"}, "psola")):
+    for options, choice in (
+        ({"strategy": "mirror"}, "weighted"),
+        ({"tts": "siri"}, "hibari"),
+        ({"engine": "sox"}, "psola"),
+    ):
         with pytest.raises((ValueError, RuntimeError), match=choice):
             Entrainer.load(recogniser=None, **options)
 
@@ -332,4 +351,6 @@ def test_an_event_loop_goes_on_while_a_turn_is_heard(fresh, reading):
             await task
         return longest_s
 
-    assert asyncio.run(host()) < 0.1, "a thread alone would stall it for as long as Praat runs; `make bench` has the figure"
+    assert asyncio.run(host()) < 0.1, (
+        "a thread alone would stall it for as long as Praat runs; `make bench` has the figure"
+    )

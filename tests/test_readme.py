@@ -23,13 +23,17 @@ COMMANDS = "".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL)).splitlin
 def folder(tmp_path_factory):
     """A folder with a user's turn in it, as the README supposes."""
     folder = tmp_path_factory.mktemp("readme")
-    Audio.read(str(files("moonshine_voice").joinpath("assets/beckett.wav"))).part(0, 3).write(folder / "user.wav")
+    Audio.read(str(files("moonshine_voice").joinpath("assets/beckett.wav"))).part(0, 3).write(
+        folder / "user.wav"
+    )
     return folder
 
 
 def run(folder: Path, *command: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

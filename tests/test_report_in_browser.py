@@ -22,7 +22,14 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get i
 def page_file(tmp_path_factory) -> Path:
     """A report on four spoken turns."""
     voice, history, sounds = load_tts("hibari"), History("b"), {}
-    for i, text in enumerate(["Are you open on Sunday?", "Yes, from ten to four.", "And is there a garden?", "There is, a large one."]):
+    for i, text in enumerate(
+        [
+            "Are you open on Sunday?",
+            "Yes, from ten to four.",
+            "And is there a garden?",
+            "There is, a large one.",
+        ]
+    ):
         audio: Audio = voice.synthesise(text).audio
         speaker = "agent" if i % 2 else "user"
         plan = {"f0_mean_st": 12.0, "f0_shift_st": -0.4, "weight_f0": 1.0} if i % 2 else None
@@ -37,7 +44,13 @@ def page_file(tmp_path_factory) -> Path:
 def browser():
     from playwright.sync_api import sync_playwright
 
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser

@@ -37,8 +37,14 @@ def games(root: Path) -> Iterator[tuple[str, Audio]]:
     """The two-channel dialogue, cut into turns where the speaker pauses for half a second."""
     for side in "AB":
         audio = Audio.read(root / "two_channel" / f"examples_data_test-{side}.wav")
-        lines = (root / "two_channel" / f"examples_data_test-{side}.words").read_text(encoding="utf-8").splitlines()
-        words = [(float(s), float(e)) for s, e, word in (line.split(maxsplit=2) for line in lines) if word != "#"]
+        lines = (
+            (root / "two_channel" / f"examples_data_test-{side}.words")
+            .read_text(encoding="utf-8")
+            .splitlines()
+        )
+        words = [
+            (float(s), float(e)) for s, e, word in (line.split(maxsplit=2) for line in lines) if word != "#"
+        ]
         start_s, last_s = words[0]
         for s, e in [*words[1:], (np.inf, np.inf)]:
             if s - last_s >= 0.5:
@@ -93,7 +99,9 @@ def main(
     }
     pitch = values["f0_mean_st"]
     for register in ("low", "high"):
-        of_register = {s: v for s, v in pitch.items() if (float(np.median(v)) < LOW_HIGH_ST) == (register == "low")}
+        of_register = {
+            s: v for s, v in pitch.items() if (float(np.median(v)) < LOW_HIGH_ST) == (register == "low")
+        }
         prior[register] = {"f0_mean_st": spreads(of_register)}
     out.write_text(json.dumps(prior, indent=1) + "\n")
     print(json.dumps(prior, indent=1))
