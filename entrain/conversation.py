@@ -171,12 +171,12 @@ class Conversation:
         with self._lock:
             self._fault = ""
             heard = audio.audio if isinstance(audio, Hearing) else audio
-            said = Transcript(text or "", tuple(words))
+            said = Transcript(str(text or ""), tuple(words))
             features = self._guard("features", lambda: self._features(audio, said), Features())
             if text is None:
                 said = self._guard("recognition", lambda: self._recognise(heard, features), said)
                 features = self._guard("rate", lambda: with_text(features, said.text, said.words), features)
-            return self._remember("user", heard, str(said.text), features, said.words, start_s)
+            return self._remember("user", heard, said.text, features, said.words, start_s)
 
     def plan(self, text: str) -> Targets:
         """How the reply `text` should sound now."""

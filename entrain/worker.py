@@ -6,7 +6,10 @@ Measured: 119 ms of stall for a ten-second turn analysed in a thread, 3 ms from 
 from __future__ import annotations
 
 import itertools
+import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -15,12 +18,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from entrain.audio import Audio
+from entrain.audio import Audio, AudioError
 from entrain.prosody import Extractor
 from entrain.turn import Features, Word
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+MAX_OPEN_TURNS = 200
 _turns: dict[int, Extractor] = {}  # in the worker process only: the turns being spoken
 
 
@@ -39,7 +44,9 @@ class Worker:
     def _start(self) -> Any:
         from loky import ProcessPoolExecutor
 
-        executor = ProcessPoolExecutor(max_workers=1, timeout=None)
+        executor = ProcessPoolExecutor(
+            max_workers=1, timeout=None, initializer=_end_with, initargs=(os.getpid(),)
+        )
         executor.submit(_warm)
         return executor
 
@@ -84,10 +91,18 @@ class Hearing:
     def __init__(self, worker: Worker, turn_id: int, rate_hz: int) -> None:
         self.worker, self.turn_id, self.rate_hz = worker, turn_id, rate_hz
         self._chunks: list[NDArray[np.float32]] = []
+        self._warned = False
 
     def feed(self, samples: NDArray[np.float32]) -> None:
-        """Add `(N,)` samples; any N. Raises `AudioError` where `Audio` would."""
-        samples = Audio(samples, self.rate_hz).samples.copy()  # a sound card's callback uses its buffer again
+        """Add `(N,)` samples; any N. What `Audio` would refuse is left out and logged once: a sound card's callback,
+        which this is called from, has nobody to raise to."""
+        try:
+            samples = Audio(samples, self.rate_hz).samples.copy()  # the callback will use its buffer again
+        except AudioError as error:
+            if not self._warned:
+                log.warning("a chunk of the turn is left out: %s", error)
+            self._warned = True
+            return
         self._chunks.append(samples)
         self.worker.submit(_feed, self.turn_id, self.rate_hz, samples)
 
@@ -123,8 +138,23 @@ def _warm() -> None:
     extractor.finish("warm")
 
 
+def _end_with(parent_id: int) -> None:
+    """A host that is killed leaves nobody to end this process; so it looks every two seconds."""
+
+    def watch() -> None:
+        while os.getppid() == parent_id:
+            time.sleep(2)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _feed(turn_id: int, rate_hz: int, samples: NDArray[np.float32]) -> None:
     if turn_id not in _turns:
+        if (
+            len(_turns) >= MAX_OPEN_TURNS
+        ):  # hosts that never finish nor drop; such a turn is heard again at its end
+            _turns.pop(next(iter(_turns)))
         _turns[turn_id] = Extractor(rate_hz)
     _turns[turn_id].feed(samples)
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from conftest import glide, joined, silence, syllables, tone
 
-from entrain.audio import Audio, AudioError
+from entrain.audio import Audio
 from entrain.prosody import extract
 from entrain.turn import Features
-from entrain.worker import Hearing, Worker
+from entrain.worker import MAX_OPEN_TURNS, Hearing, Worker
 
 ROOT = Path(__file__).parents[1]
 TURN = joined(glide(120, 200, 1.2), silence(0.3), syllables(4, 1.2))
@@ -106,12 +106,43 @@ def test_a_buffer_used_again_does_not_change_what_was_fed(worker: Worker) -> Non
 @pytest.mark.parametrize(
     "bad", [np.float32([0, np.nan]), np.zeros((2, 100), np.float32), np.zeros(9, np.int16)]
 )
-def test_bad_samples_are_refused_at_once_and_the_turn_goes_on(worker: Worker, bad: np.ndarray) -> None:
+def test_bad_samples_are_left_out_and_logged_once(
+    worker: Worker, bad: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They come from a callback, which has nobody to raise to."""
     hearing = worker.listen(16_000)
     feed(hearing, TURN)
-    with pytest.raises(AudioError):
-        hearing.feed(bad)
+    hearing.feed(bad)
+    hearing.feed(bad)
     assert hearing.finish() == extract(TURN)
+    assert len(caplog.records) == 1
+
+
+def test_turns_that_are_never_finished_do_not_pile_up(worker: Worker) -> None:
+    first = worker.listen(16_000)
+    feed(first, TURN)
+    for _ in range(MAX_OPEN_TURNS + 5):
+        worker.listen(16_000).feed(TURN.samples[:160])
+    n_open = worker.run(eval, "len(__import__('sys').modules['entrain.worker']._turns)")
+    assert n_open <= MAX_OPEN_TURNS
+    assert first.finish() == extract(TURN), "it was given up, and is heard again"
+
+
+def test_a_killed_host_takes_its_process_along() -> None:
+    code = (
+        "import os, time; from entrain.worker import Worker; worker = Worker()\n"
+        "print(worker.run(os.getpid), flush=True); time.sleep(60)"
+    )
+    host = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert host.stdout is not None
+    child = int(host.stdout.readline())
+    host.kill()
+    host.wait()
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists() or "zombie" in Path(f"/proc/{child}/status").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {child} is still there")
 
 
 def test_an_error_over_there_is_raised_here_and_harms_nobody(worker: Worker) -> None:
