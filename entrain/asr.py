@@ -97,8 +97,9 @@ class FasterWhisper:
             return Transcript("")
         model = self._model
         try:
-            segments, _ = model.transcribe(audio.resample(RATE_HZ).samples, word_timestamps=True)
-            words = [word for segment in segments for word in segment.words or []]
+            words: list[Any] = []
+            for segment in model.transcribe(audio.resample(RATE_HZ).samples, word_timestamps=True)[0]:
+                words += segment.words or ()
         except Exception as error:  # from the native library, and while the segments are drawn
             raise ASRError(f"{self.name} failed on {audio.duration_s:.1f} s of audio: {error}") from error
         return Transcript(

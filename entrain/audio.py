@@ -88,9 +88,9 @@ class Audio:
             raise AudioError(f"{name}: {error}") from None
 
     @classmethod
-    def from_pcm16(cls, pcm: bytes | ArrayLike, rate_hz: int) -> Audio:
+    def from_pcm16(cls, pcm: bytes | bytearray | ArrayLike, rate_hz: int) -> Audio:
         """From little-endian 16-bit samples, as sound cards and telephone lines give them."""
-        if isinstance(pcm, (bytes, bytearray, memoryview)):
+        if isinstance(pcm, (bytes, bytearray)):
             if len(pcm) % 2:
                 raise AudioError(f"{len(pcm)} bytes is not a whole number of 16-bit samples.")
             integers = np.frombuffer(pcm, "<i2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -257,17 +258,15 @@ def set_level(
 
 def limit(audio: Audio) -> Audio:
     """Peaks over the ceiling are turned down by a gain that falls 5 ms ahead; audio without any is returned as it is."""
-    from scipy.ndimage import minimum_filter1d, uniform_filter1d
-
+    ndimage = import_module("scipy.ndimage")
     ceiling = 10 ** (CEILING_DB / 20)
     size = np.abs(audio.samples)
     if not len(size) or size.max() <= ceiling:
         return audio
     n = max(3, round(LOOK_AHEAD_S * audio.rate_hz) | 1)
     needed = np.minimum(1.0, ceiling / np.maximum(size, 1e-9))  # (N,)
-    gain = uniform_filter1d(
-        minimum_filter1d(needed, 2 * n - 1), n
-    )  # the mean of minima is below every one it spans
+    # The mean of minima is below every one it spans.
+    gain = ndimage.uniform_filter1d(ndimage.minimum_filter1d(needed, 2 * n - 1), n)
     return Audio((audio.samples * gain).astype(np.float32), audio.rate_hz)
 
 
@@ -290,12 +289,10 @@ Engine = Callable[[Audio, Ask, Voicing], Audio]
 
 def psola(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
     """Pitch-synchronous overlap-add, by Praat's Manipulation (Moulines & Charpentier 1990)."""
-    from parselmouth import Sound
-    from parselmouth.praat import call, run
-
+    praat, call = import_module("parselmouth"), import_module("parselmouth.praat").call
     # Unvoiced sound is laid at random by Praat: with a seed, at the same places every time.
-    run("random_initializeWithSeedUnsafelyButPredictably(1)")
-    sound = Sound(audio.samples.astype(np.float64), sampling_frequency=audio.rate_hz)
+    import_module("parselmouth.praat").run("random_initializeWithSeedUnsafelyButPredictably(1)")
+    sound = praat.Sound(audio.samples.astype(np.float64), sampling_frequency=audio.rate_hz)
     manipulation = call(sound, "To Manipulation", 0.01, voicing.floor_hz, voicing.ceiling_hz)
     tier = call(manipulation, "Extract pitch tier")
     if call(tier, "Get number of points"):

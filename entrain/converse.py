@@ -97,7 +97,7 @@ def read_conversation(source: str, store: str | None = None) -> list[Turn]:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".jsonl":
         return History.from_json(text).turns
-    turns = []
+    turns: list[Turn] = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
             turns.append(Turn.model_validate_json(line))

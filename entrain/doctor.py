@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -117,9 +118,7 @@ def _engine(name: str) -> str:
 
 
 def _devices() -> str:
-    import sounddevice
-
-    devices = sounddevice.query_devices()
+    devices = import_module("sounddevice").query_devices()
     if not len(devices):
         raise RuntimeError("no sound device")
     return f"{len(devices)} devices"

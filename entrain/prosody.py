@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module  # of parts without types: what they give is Any
 from typing import Any, Literal
 
 import numpy as np
@@ -277,7 +278,7 @@ def speech_mask(smooth_db: Floats) -> NDArray[np.bool_]:
 
 def count_nuclei(smooth_db: Floats, voiced: NDArray[np.bool_], active: NDArray[np.bool_]) -> int:
     """Syllable nuclei: voiced intensity peaks parted by dips of 2 dB (de Jong & Wempe 2009, Behav. Res. Methods 41)."""
-    from scipy.signal import find_peaks
+    find_peaks = import_module("scipy.signal").find_peaks
 
     if len(smooth_db) < 3:
         return 0
@@ -311,9 +312,7 @@ def _fill(mask: NDArray[np.bool_], value: bool, shorter_than_s: float, inner_onl
 
 
 def _sound(signal: Floats, rate_hz: int) -> Any:
-    import parselmouth
-
-    return parselmouth.Sound(signal, sampling_frequency=rate_hz)
+    return import_module("parselmouth").Sound(signal, sampling_frequency=rate_hz)
 
 
 def _pitch(sound: Any, floor_hz: float, ceiling_hz: float, silence: float) -> Any:
@@ -337,13 +336,13 @@ def _intensity(sound: Any, floor_hz: float, times: Floats) -> Floats:
     if sound.duration <= shortest_s:
         floor_hz = 6.41 / sound.duration
     intensity = sound.to_intensity(minimum_pitch=floor_hz, subtract_mean=False)
-    return np.interp(times, intensity.xs(), np.maximum(intensity.values[0], DIGITAL_SILENCE_DB))
+    level_db: Floats = np.maximum(intensity.values[0], DIGITAL_SILENCE_DB)
+    return np.interp(times, intensity.xs(), level_db)
 
 
 def _voice_quality(sound: Any, pitch: Any, start_s: float, end_s: float) -> tuple[float, float, float]:
     """Local jitter and shimmer between two times, and over how many periods."""
-    from parselmouth.praat import call
-
+    call = import_module("parselmouth.praat").call
     pulses = call([sound, pitch], "To PointProcess (cc)")
     limits = (start_s, end_s, 0.0001, 0.02, 1.3)
     jitter = call(pulses, "Get jitter (local)", *limits)
@@ -374,9 +373,7 @@ def extract_praat_75_600(audio: Audio, text: str = "", words: Iterable[Word] = (
 
 def praat_75_600(audio: Audio) -> dict[str, float | None]:
     """The canonical script's own figures, in its own units; None where Praat has none."""
-    from parselmouth import PraatError
-    from parselmouth.praat import call
-
+    call = import_module("parselmouth.praat").call
     found: dict[str, float | None] = dict.fromkeys(
         ("f0_mean_hz", "f0_min_hz", "f0_max_hz", "f0_q05_hz", "f0_q95_hz", "log10_f0_mean", "log10_f0_range",
          "intensity_db", "voiced_db", "jitter", "shimmer", "nhr", "nhr_voiced", "voiced_s")
@@ -411,7 +408,9 @@ def praat_75_600(audio: Audio) -> dict[str, float | None]:
         pulses = call(voiced_pitch, "To PointProcess")
         found["jitter"] = call(pulses, "Get jitter (local)", 0, 0, 0.0001, 0.02, 1.3)
         found["shimmer"] = call([voiced, pulses], "Get shimmer (local)", 0, 0, 0.0001, 0.02, 1.3, 1.6)
-    except PraatError:  # too short for one of its windows: what was found before stands
+    except import_module(
+        "parselmouth"
+    ).PraatError:  # too short for one of its windows: what was found before stands
         pass
     return {
         name: value if value is not None and np.isfinite(value) else None for name, value in found.items()

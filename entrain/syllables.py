@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from importlib import import_module
 
 WORD = re.compile(r"\d+(?:[.,]\d+)*(?:(?:st|nd|rd|th)\b)?|[^\W\d_]+(?:['’][^\W\d_]+)*")
 VOWELS = frozenset("aeiouyæøœɑαεηιουωаеёиоуыэюяіїє")
@@ -50,8 +51,7 @@ def _by_rule(word: str) -> int:
 
 def _spoken(number: str) -> str:
     """ "2,024.5" → "two thousand and twenty-four point five", "21st" → "twenty-first"; very long ones by digits."""
-    from num2words import num2words
-
+    num2words = import_module("num2words").num2words
     plain = number.replace(",", "").rstrip("stndrh")
     kind = "ordinal" if not number[-1].isdecimal() and "." not in plain else "cardinal"
     if len(plain) > 12 or plain.count(".") > 1 or (plain[0] == "0" and "." not in plain):

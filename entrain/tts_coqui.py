@@ -149,8 +149,7 @@ def _energy_hook(energy: Stats, level_db: float) -> Hook:
 @contextmanager
 def _seeded(seed: int) -> Generator[None]:
     """Both global random generators seeded, and as they were afterwards."""
-    import torch
-
+    torch = importlib.import_module("torch")
     before = np.random.get_state()  # noqa: NPY002 (Coqui's Griffin-Lim draws from this one)
     np.random.seed(seed)  # noqa: NPY002
     try:
@@ -218,6 +217,10 @@ def _weights(folder: Path, files: ExitStack) -> Path:
     return checkpoint
 
 
+def _as_it_is(function: Hook) -> Hook:
+    return function
+
+
 def _import_torchaudio() -> None:
     """Coqui imports torchaudio. The wheel on PyPI is a CUDA build, whose compiled part can't be loaded beside
     a CPU torch (libc10_cuda.so is missing). Speech doesn't use that part: then, and only then, it's left out.
@@ -231,6 +234,6 @@ def _import_torchaudio() -> None:
         absent: Any = types.ModuleType("torchaudio._extension")
         absent._IS_TORCHAUDIO_EXT_AVAILABLE = absent._IS_ALIGN_AVAILABLE = False
         absent._check_cuda_version = lambda: None
-        absent.fail_if_no_align = lambda function: function
+        absent.fail_if_no_align = _as_it_is
         sys.modules["torchaudio._extension"] = absent
         require("torchaudio", INSTALL, TTSError)

@@ -152,7 +152,7 @@ def _spoken(speak: Speak, said: str, tts: SSML | Passthrough) -> Audio:
     except Exception as error:  # whatever the provider's client raises
         raise TTSError(f"{tts.name} failed on {said[:60]!r}: {type(error).__name__}: {error}") from error
     try:
-        if isinstance(sound, (bytes, bytearray, memoryview)):
+        if type(sound) in (bytes, bytearray, memoryview):
             sound = bytes(sound)
             is_file = sound.startswith(_FILES)
             sound = Audio.read(io.BytesIO(sound)) if is_file else Audio.from_pcm16(sound, tts.rate_hz)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,9 +43,7 @@ class Worker:
         self._executor = self._start()
 
     def _start(self) -> Any:
-        from loky import ProcessPoolExecutor
-
-        executor = ProcessPoolExecutor(
+        executor = import_module("loky").ProcessPoolExecutor(
             max_workers=1, timeout=None, initializer=_end_with, initargs=(os.getpid(),)
         )
         executor.submit(_warm)
