@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from entrain.audio import Audio
-from entrain.optional import require
+from entrain.optional import check_weights, require
 from entrain.turn import Word
 
 RATE_HZ = 16_000
@@ -58,6 +58,7 @@ class Moonshine:
     @cached_property
     def _transcriber(self) -> Any:
         moonshine = require("moonshine_voice", "pip install moonshine-voice==0.0.65", ASRError)
+        check_weights("moonshine_voice", ASRError)
         return moonshine.Transcriber(moonshine.get_model_path("tiny-en"), moonshine.ModelArch.TINY)
 
     def transcribe(self, audio: Audio) -> Transcript:

