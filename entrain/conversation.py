@@ -8,6 +8,7 @@ import math
 import shutil
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ class Entrainer:
         self.recogniser, self.store, self.engine, self.native = recogniser, store, engine, native
         self.keep_audio = keep_audio
         self.worker = worker or Worker()
+        self._open: weakref.WeakSet[Conversation] = weakref.WeakSet()
 
     @classmethod
     def load(
@@ -101,12 +103,18 @@ class Entrainer:
         """
         conversation_id = conversation_id or uuid.uuid4().hex
         history = self.store.load(conversation_id) if self.store else None
-        if history is None:
-            history = History(conversation_id, Normalizer.for_person(register), self.voice.normalizer)
-        return Conversation(self, history)
+        talk = Conversation(self, history or self._fresh(conversation_id, register))
+        self._open.add(talk)
+        return talk
+
+    def _fresh(self, conversation_id: str, register: Register = "any") -> History:
+        return History(conversation_id, Normalizer.for_person(register), self.voice.normalizer)
 
     def forget(self, conversation_id: str) -> bool:
-        """Delete all that is kept of a conversation, sound included; True if there was anything."""
+        """Delete all that is kept of a conversation, sound included; True if there was anything. One that is still going
+        on begins anew."""
+        for talk in [talk for talk in self._open if talk.id == conversation_id]:
+            talk.history = self._fresh(conversation_id)  # or its next turn would save the deleted ones again
         kept = self.audio_folder(conversation_id)
         had_audio = kept is not None and kept.exists()
         if kept is not None and had_audio:

@@ -228,6 +228,15 @@ def test_audio_is_kept_only_on_request_and_forgotten_with_the_rest(fresh, readin
     assert not fresh.forget("../odd id")
 
 
+def test_what_is_forgotten_while_the_talk_goes_on_stays_forgotten(fresh, reading, tmp_path):
+    fresh.store = Store(tmp_path / "talks.sqlite")
+    with fresh.conversation("k") as talk:
+        talk.hear(reading[0], "secret")
+        assert fresh.forget("k")
+        talk.hear(reading[0], "after")
+    assert [turn.text for turn in Store(tmp_path / "talks.sqlite").all_turns("k")] == ["after"]
+
+
 # --- bad input: neutral, logged once, nothing lost ----------------------------------------------------------------
 
 
