@@ -81,6 +81,8 @@ def say(
         speech = agent.conversation().say(text, targets)
         if speech.fault:
             raise ValueError(speech.fault)
+        if not len(speech.audio.samples):
+            raise ValueError(f"there is nothing to say in {text!r}; give words.")
         speech.audio.write(out)
     if as_json:
         print(json.dumps({"audio": str(out), **speech.realised.model_dump()}))

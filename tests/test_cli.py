@@ -103,6 +103,7 @@ def test_doctor_finds_what_the_main_job_needs():
         (["features", "nowhere.wav"], "no such file"),
         (["features", BECKETT, "--profile", "x"], "Select one of"),
         (["say", "Hi.", "--tts", "siri"], "Select one of"),
+        (["say", "🙂"], "nothing to say"),
         (["say", "Hi.", "--engine", "sox"], "Select one of"),
         (["converse"], "--user one.wav"),
         (["converse", "--user", BECKETT, "--responder", "oracle"], "Select one of"),
