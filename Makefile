@@ -23,7 +23,7 @@ test: $(VENV)/.test
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
 bench: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks
