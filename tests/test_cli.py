@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.resources import files
@@ -25,6 +26,7 @@ def entrain(*args: str, code: int = 0, typed: str = "") -> str:
         text=True,
         timeout=300,
         check=False,
+        env=os.environ | {"COLUMNS": "140"},
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr if code else done.stdout
@@ -125,6 +127,13 @@ def test_import_is_light():
 
 def test_the_demo_moves_the_agent_both_ways(tmp_path):
     table = entrain("demo", "--out", str(tmp_path / "demo"))
-    assert "slow and low" in table
+    rows = {
+        cells[1].strip(): cells[4].split()
+        for line in table.splitlines()
+        if len(cells := line.split("│")) == 6
+    }
+    slow_low, fast_high = (rows[name] for name in ("slow and low", "fast and high"))
+    assert float(slow_low[0]) < -0.3 < 0.3 < float(fast_high[0]), "semitones against the control"
+    assert float(slow_low[2][1:]) < 1.03 < float(fast_high[2][1:]), "rate against the control"
     pages = list(Path(tmp_path / "demo").glob("*/report.html"))
     assert len(pages) == 4
