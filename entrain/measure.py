@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -55,51 +56,50 @@ class Measure(Record):
     within: Sham | None
     """The partner's values shifted round in time. None where that changes nothing, as for session means."""
     between: Sham | None
-    """The partner from another conversation. None where there is one conversation."""
+    """The partner from another conversation; to be believed from about five conversations on. None where there is one."""
     each: dict[str, Finite | None]
     """By conversation."""
 
 
-# --- One speaker against the rest: what the measures look at ----------------------------------------------------------
+# --- Two speakers: what the measures look at --------------------------------------------------------------------------
 
 
 class View:
-    """One speaker (us) against everybody else's turns in one row. `pairs` (E, 3) are the exchanges, where a turn of ours and one of
-    theirs are next to one another: our turn, theirs, and whether ours is the later."""
+    """Two speakers of a conversation, us and them. `pairs` (E, 3) are the exchanges, where a turn of ours and one of theirs are
+    next to one another with nobody's between: our turn, theirs, and whether ours is the later."""
 
-    def __init__(self, conversation: str, us: Array, rest: Sequence[Array]) -> None:
-        owner = np.repeat(np.arange(len(rest)), [len(u) for u in rest])
-        order = np.argsort(np.concatenate([u[:, 0] for u in rest]), kind="stable")
-        self.conversation, self.us, self.rest = conversation, us, np.concatenate(rest)[order]
+    def __init__(self, conversation: str, us: Array, them: Array, others: Sequence[Array] = ()) -> None:
+        self.conversation, self.us, self.them = conversation, us, them
         self.x = {"raw": us[:, 2], "z": _z(us, 0), "level": _z(us, 1)}
-        self.y = {"raw": self.rest[:, 2]}
-        for scale, degree in (("z", 0), ("level", 1)):
-            self.y[scale] = np.concatenate([_z(u, degree) for u in rest])[order]
-        self.owner, self.known = owner[order], np.isfinite(self.rest[:, 2])
-        start_s = np.concatenate([us[:, 0], self.rest[:, 0]])
-        order = np.argsort(start_s, kind="stable")
-        ours = order < len(us)
-        change = np.flatnonzero(ours[1:] != ours[:-1])  # next to one another, and not both ours
-        later, earlier, ours = order[1:][change], order[:-1][change], ours[1:][change]
+        self.y = {"raw": them[:, 2], "z": _z(them, 0), "level": _z(them, 1)}
+        self.known = np.isfinite(them[:, 2])
+        everybody = (us, them, *others)
+        who = np.repeat(np.arange(len(everybody)), [len(u) for u in everybody])
+        order = np.argsort(np.concatenate([u[:, 0] for u in everybody]), kind="stable")
+        exchange = (who[order[1:]] < 2) & (who[order[:-1]] < 2) & (who[order[1:]] != who[order[:-1]])
+        later, earlier = order[1:][exchange], order[:-1][exchange]
+        ours = who[later] == 0
         i, j = np.where(ours, later, earlier), np.where(ours, earlier, later) - len(us)
         known = np.isfinite(us[i, 2]) & self.known[j]
         self.pairs = np.stack([i, j, ours], 1)[known]
-        n_unknown = int(np.isnan(us[:, 2]).sum() + np.sum(~self.known))
-        self.n = {"pairs": len(self.pairs), "turns": len(us) + len(self.rest) - n_unknown}
-        self.n_left_out = {"pairs": int(np.sum(~known)), "turns": n_unknown}
+        left_out = int(np.isnan(us[:, 2]).sum() + np.isnan(them[:, 2]).sum())
+        self.n = {"pairs": len(self.pairs), "turns": len(us) + len(them) - left_out}
+        self.n_left_out = {"pairs": int(np.sum(~known)), "turns": left_out}
 
-    def filled(self, values: Array) -> Array:
-        """Other values (D, known) in the place of theirs: (D, M); what is missing stays so."""
+    def filled(self, values: Array, scale: str) -> Array:
+        """Sham values (D, known) in the place of theirs, less their drift too where theirs are: (D, M), missing as it is."""
         rows = np.full((len(values), len(self.known)), np.nan)
-        rows[:, self.known] = values
+        t = self.them[self.known, 0] - self.them[self.known, 0].mean()
+        drift = np.outer(values @ t, t) / max(t @ t, 1e-300) if scale == "level" else 0.0
+        rows[:, self.known] = values - drift
         return rows
 
     @cached_property
     def smooth(self) -> tuple[Array, Array, Array] | None:
         """A grid of time (T,) and the weights of our and their turns there, (T, N); None where there is too little."""
         try:
-            t = grid(self.us, self.rest, STEP_S)
-            return t, nearest(self.us, t, 7), nearest(self.rest, t, 7)
+            t = grid(self.us, self.them, STEP_S)
+            return t, nearest(self.us, t, 7), nearest(self.them, t, 7)
         except MeasureError:
             return None
 
@@ -134,9 +134,9 @@ def _global_proximity(view: View, x: Array, y: Array) -> Array:
 
 
 def _global_convergence(view: View, x: Array, y: Array) -> Array:
-    both = np.concatenate([view.us, view.rest])
+    both = np.concatenate([view.us, view.them])
     half_s = (both[:, 0].min() + both[:, 1].max()) / 2
-    ours, theirs = view.us[:, 0] < half_s, view.rest[:, 0] < half_s
+    ours, theirs = view.us[:, 0] < half_s, view.them[:, 0] < half_s
     return _means(view, x, y, ours, theirs) - _means(view, x, y, ~ours, ~theirs)
 
 
@@ -151,7 +151,7 @@ def _local_proximity(view: View, x: Array, y: Array) -> Array:
 
 def _local_convergence(view: View, x: Array, y: Array) -> Array:
     i, j, _ = view.pairs.T
-    return pearson(np.maximum(view.us[i, 0], view.rest[j, 0]), -np.abs(x[i] - y[:, j]))
+    return pearson(np.maximum(view.us[i, 0], view.them[j, 0]), -np.abs(x[i] - y[:, j]))
 
 
 def _synchrony(view: View, x: Array, y: Array) -> Array:
@@ -159,11 +159,10 @@ def _synchrony(view: View, x: Array, y: Array) -> Array:
 
 
 def _tama_synchrony(view: View, x: Array, y: Array) -> Array:
-    until_s = max(view.us[:, 1].max(), view.rest[:, 1].max())
+    until_s = max(view.us[:, 1].max(), view.them[:, 1].max())
     a = x[np.isfinite(x)] @ frames(view.us, 16, 8, until_s).T
-    b = y[:, view.known] @ frames(view.rest, 16, 8, until_s).T
-    both = np.isfinite(a) & np.isfinite(b[0])
-    return pearson(a[both], b[:, both])
+    b = y[:, view.known] @ frames(view.them, 16, 8, until_s).T
+    return pearson(a[both := np.isfinite(a) & np.isfinite(b[0])], b[:, both])
 
 
 def _continuous(view: View, x: Array, y: Array, convergence: bool) -> Array:
@@ -176,8 +175,8 @@ def _continuous(view: View, x: Array, y: Array, convergence: bool) -> Array:
 
 def _recurrence(view: View, x: Array, y: Array, lines: bool) -> Array:
     """Share of near values among exchanges at most WINDOW apart; or, of those, the share on diagonals of two and more."""
-    x, y = x[view.pairs[:, 0]], y[:, view.pairs[:, 1]].T
-    shifted = (lagged(x, y, lag) for lag in range(-WINDOW, WINDOW + 1))
+    i, j, _ = view.pairs.T
+    shifted = (lagged(x[i], y[:, j].T, lag) for lag in range(-WINDOW, WINDOW + 1))
     near = [np.abs(a[:, None] - b) <= RADIUS for a, b in shifted]  # (E − |lag|, D) each
     hits = np.sum([n.sum(0) for n in near], 0)
     if not lines:
@@ -191,7 +190,7 @@ def _moved(view: View, x: Array, y: Array, us: bool) -> Array:
     """How much nearer the later speaker of an exchange came to the earlier one's turn since their own last turn."""
     i, j, ours = view.pairs.T
     last = i - 1 if us else j - 1
-    same = (ours == us) & (last >= 0) & (us | (view.owner[j] == view.owner[j - 1]))
+    same = (ours == us) & (last >= 0)
     i, j, last = i[same], j[same], last[same]
     before = np.abs(x[last] - y[:, j]) if us else np.abs(x[i] - y[:, last])
     nearer = before - np.abs(x[i] - y[:, j])
@@ -231,7 +230,7 @@ def measure(
 ) -> tuple[Measure, ...]:  # fmt: skip
     """Each measure over all conversations (name → `Talk`) with its shams, `draws` of each kind, the same for one `seed`.
 
-    Of two speakers *we* are the agent, or the first by name; of more, each in turn, so that an exchange counts for both.
+    *We* are the agent, or the first by name; of more than two speakers each pair is looked at, so an exchange counts once.
     Raises `MeasureError` for an unknown name, or where nowhere two speakers have two values each.
     """
     if unknown := [name for name in names if name not in MEASURES]:
@@ -239,7 +238,8 @@ def measure(
     views = [view for name, talk in talks.items() for view in _views(name, talk)]
     if not views:
         raise MeasureError("nowhere have two speakers two values each; give longer talk or another feature.")
-    rng, sizes = np.random.default_rng(seed), np.array([view.known.sum() for view in views], int)
+    rng = np.random.default_rng(seed)
+    sizes: NDArray[np.int64] = np.array([view.known.sum() for view in views], np.int64)
     starts = np.cumsum(sizes) - sizes  # where each view's values begin in the pools
     scales = {MEASURES[name].scale for name in names}
     pools = {scale: np.concatenate([v.y[scale][v.known] for v in views]) for scale in scales}
@@ -247,27 +247,26 @@ def measure(
     found: dict[str, list[list[Array]]] = {name: [] for name in names}
     for number, view in enumerate(views):
         others = np.flatnonzero(talk_of != talk_of[number])
-        donors: list[NDArray[np.int64]] = [np.full(draws, number)]
-        donors += [rng.choice(others, draws)] if len(others) else []
+        donors = [np.full(draws, number), *([rng.choice(others, draws)] if len(others) else [])]
         y = {scale: [view.y[scale][None]] for scale in scales}
         for donor in donors:
-            shift = rng.integers(sizes[donor])[:, None] + np.arange(sizes[number])
-            turn = shift % sizes[donor][:, None]  # (draws, known)  # (draws, known)
+            size = np.take(sizes, donor)[:, None]
+            shift = rng.integers(0, size, (draws, 1), np.int64) + np.arange(int(sizes[number]))
+            turn = starts[donor][:, None] + np.mod(shift, size)  # (draws, known)
             for scale in scales:
-                y[scale].append(view.filled(pools[scale][starts[donor][:, None] + turn]))
+                y[scale].append(view.filled(pools[scale][turn], scale))
         for name, kind in ((name, MEASURES[name]) for name in names):
             results = [kind.of(view, view.x[kind.scale], rows) for rows in y[kind.scale]]
-            undefined = 0.0 if np.isfinite(results[0][0]) else np.nan
-            found[name].append([result + undefined for result in results])
+            found[name].append([r + 0 * results[0][0] for r in results])  # undefined: out of the shams too
         progress(number + 1, len(views))
     return tuple(_summary(name, views, results) for name, results in found.items())
 
 
 def _views(name: str, talk: Talk) -> list[View]:
-    heard = [speaker for speaker, of in talk.items() if np.isfinite(of[:, 2]).sum() >= 2]
-    heard.sort(key=lambda speaker: (speaker != "agent", speaker))
-    us = heard if len(heard) > 2 else heard[:-1]
-    return [View(name, talk[me], [talk[s] for s in heard if s != me]) for me in us]
+    order = sorted(talk, key=lambda speaker: (speaker != "agent", speaker))
+    heard = [speaker for speaker in order if np.isfinite(talk[speaker][:, 2]).sum() >= 2]
+    others = {pair: [of for who, of in talk.items() if who not in pair] for pair in combinations(heard, 2)}
+    return [View(name, talk[us], talk[them], rest) for (us, them), rest in others.items()]
 
 
 def _summary(name: str, views: Sequence[View], results: Sequence[Sequence[Array]]) -> Measure:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrain.measure import MEASURES, measure
+from entrain.measure import MEASURES, _views, measure
 from entrain.series import (
     MeasureError,
     continuous,
@@ -260,7 +260,7 @@ def test_who_moved_is_told():
 
 @pytest.mark.parametrize("name", ["synchrony", "local_proximity", "local_convergence", "determinism"])
 def test_where_there_is_no_coupling_p_is_uniform(name):
-    found = [one(name, talk(100 + s), talk(300 + s), draws=99, seed=s) for s in range(80)]
+    found = [one(name, *(talk(1000 * i + s) for i in range(5)), draws=99, seed=s) for s in range(80)]
     for ps in ([m.within.p for m in found], [m.between.p for m in found]):
         assert sum(p <= 0.05 for p in ps) <= 11  # of 80; 4 expected, 11 in a thousandth of cases
         assert 0.37 < np.mean(ps) < 0.63
@@ -270,6 +270,15 @@ def test_the_same_seed_gives_the_same_p():
     talks = {"x": talk(1), "y": talk(2)}
     assert measure(talks, draws=50, seed=7) == measure(talks, draws=50, seed=7)
     assert measure(talks, draws=50, seed=7) != measure(talks, draws=50, seed=8)
+
+
+def test_of_more_than_two_speakers_an_exchange_counts_once():
+    a, b, c = (
+        units([(t, t + 1, v) for t, v in of]) for of in ([(0, 1), (6, 2)], [(2, 1), (8, 3)], [(4, 5), (9, 0)])
+    )
+    (m,) = measure({"x": {"a": a, "b": b, "c": c}}, ["local_convergence"], draws=3)
+    assert m.n_left_out == 0
+    assert [v.pairs[:, :2].tolist() for v in _views("x", {"a": a, "b": b, "c": c})] == [[[0, 0], [1, 1]], [[1, 0]], [[0, 0], [1, 1]]]  # fmt: skip
 
 
 # --- Reading, and what can be mended -------------------------------------------------------------------------------
