@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from entrain.strategy import WizardOfOz
@@ -237,6 +237,72 @@ def report(
         }
         write_report(turns, out, title=f"Conversation {Path(source).stem}", audio=audio)
     console.print(f"Now open {out} in a browser.")
+
+
+@app.command()
+def measure(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="A conversation.jsonl, an exported .json, a stored one's id, or a table: .csv, .csv.gz."
+        ),
+    ],
+    feature: Annotated[
+        str | None, typer.Option(help="The feature, or a table's column (default: rate_syll_s; rate).")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="This measure alone; may be given again.")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Sham partners of each kind.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same p.")] = 0,
+    min_words: Annotated[int, typer.Option(help="In a table, pass over turns of fewer words.")] = 3,
+    each: Annotated[bool, typer.Option("--each", help="Every conversation's values too.")] = False,
+    store: Annotated[
+        str | None, typer.Option(help="Where stored conversations are.", envvar="ENTRAIN_STORE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do the speakers entrain? Twelve measures over one or more conversations, each beside sham partners.
+
+    More is more alike. **within**: the same with the partner's values shifted round in time; **between**: with a partner
+    from another conversation. Believe a value whose p is small for both: people drift, and any two may be alike.
+
+    Example: `entrain measure talk/conversation.jsonl --feature f0_mean_st`, or `entrain measure turns.csv.gz --only synchrony`
+    """
+    from rich.progress import Progress
+
+    from entrain.converse import read_conversation
+    from entrain.measure import MEASURES
+    from entrain.measure import measure as measured
+    from entrain.series import Talk, of_turns, read_table
+
+    with clear_errors(), Progress(console=console, disable=as_json) as progress:
+        talks: dict[str, Talk] = {}
+        for source in sources:
+            if source.endswith((".csv", ".csv.gz")):
+                talks |= read_table(source, feature or "rate", min_words)
+            else:
+                talks[source] = of_turns(read_conversation(source, store), feature or "rate_syll_s")
+        task = progress.add_task("Measuring")
+        results = measured(
+            talks, only or tuple(MEASURES), draws, seed,
+            lambda done, of: progress.update(task, completed=done, total=of),
+        )  # fmt: skip
+    if as_json:
+        print(json.dumps([result.model_dump(exclude=None if each else {"each"}) for result in results]))
+        return
+    name = Column("measure", no_wrap=True)
+    table = Table(name, "value", "within", "p", "between", "p", "n", "left out")
+    for result in results:
+        shams = [(sham.mean, sham.p) if sham else (None, None) for sham in (result.within, result.between)]
+        figures = [_number(value) for value in (result.value, *shams[0], *shams[1])]
+        table.add_row(result.name, *figures, str(result.n), str(result.n_left_out))
+    Console().print(table)
+    for result in results:
+        console.print(f"{result.name}: {MEASURES[result.name].meaning}", highlight=False)
+    if each:
+        table = Table("conversation", *(result.name for result in results))
+        for talk in talks:
+            table.add_row(talk, *(_number(result.each.get(talk)) for result in results))
+        Console().print(table)
 
 
 @app.command()

@@ -34,7 +34,7 @@ def entrain(*args: str, code: int = 0, typed: str = "") -> str:
 
 def test_help_of_every_command_teaches():
     assert "Begin with" in entrain("--help")
-    for command in ("say", "converse", "features", "report", "voice", "doctor", "demo", "history"):
+    for command in ("say", "converse", "features", "report", "measure", "voice", "doctor", "demo", "history"):
         assert len(entrain(command, "--help")) > 200
 
 
@@ -73,6 +73,8 @@ def test_a_conversation_from_files_then_its_report_and_history(tmp_path):
 
     entrain("report", str(out / "conversation.jsonl"), "-o", str(tmp_path / "again.html"))
     assert "Fail better" in (tmp_path / "again.html").read_text()
+    measures = json.loads(entrain("measure", str(out / "conversation.jsonl"), "--draws", "20", "--json"))
+    assert {m["name"]: m["n"] for m in measures}["global_proximity"] == 4
     assert entrain("history", "list", "--store", store).split() == ["b"]
     exported = entrain("history", "export", "b", "--store", store)
     assert len(History.from_json(exported)) == 4
@@ -111,6 +113,8 @@ def test_doctor_finds_what_the_main_job_needs():
         (["converse", "--user", BECKETT, "--responder", "oracle"], "Select one of"),
         (["report", "nowhere.jsonl"], "no file"),
         (["report", __file__], "not a conversation"),
+        (["measure", "nowhere.jsonl"], "no file"),
+        (["measure", "nowhere.csv"], "No such file"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
 )
