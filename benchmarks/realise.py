@@ -75,8 +75,8 @@ def one(tts: TTS, voice: VoiceProfile, text: str, target: tuple[float, ...], way
     """One sentence to one target, anchored at the voice's mean: the harder case, its sentences differ too."""
     f0_st, range_x, rate_x, level_db = target
     targets = Targets.shifted(voice, f0_st, range_x, rate_x, level_db, anchor="voice")
-    rendition = tts.synthesise(text)
-    usual, _ = measure(rendition)
+    rendition = default = tts.synthesise(text)
+    usual, _ = measure(default)
     goal = resolve(targets, usual)
     started = time.perf_counter()
     if way == "knobs, open loop":
@@ -93,10 +93,9 @@ def one(tts: TTS, voice: VoiceProfile, text: str, target: tuple[float, ...], way
         ms = (time.perf_counter() - started) * 1e3
         audio = done.audio
         after, _ = measure(Rendition(audio, text))
-        rate = usual.n_syllables / (
-            usual.speech_s * audio.duration_s / tts_length(tts, text)
-        )  # by source times
-    change = swift_st(audio) - swift_st(tts.synthesise(text).audio)
+        stretch = audio.duration_s / default.audio.duration_s
+        rate = usual.n_syllables / (usual.speech_s * stretch)  # by source times
+    change = swift_st(audio) - swift_st(default.audio)
     return Miss(
         f0_st=abs(after.f0_mean_st - goal["f0_mean_st"]),
         f0_as_user_st=abs(extract(audio, text).f0_mean_st - goal["f0_mean_st"]),
@@ -106,10 +105,6 @@ def one(tts: TTS, voice: VoiceProfile, text: str, target: tuple[float, ...], way
         range_=abs(after.f0_range_st / goal["f0_range_st"] - 1),
         ms_per_3_s=ms / audio.duration_s * 3,
     )
-
-
-def tts_length(tts: TTS, text: str) -> float:
-    return tts.synthesise(text).audio.duration_s
 
 
 _swift = None

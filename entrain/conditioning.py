@@ -289,10 +289,13 @@ Engine = Callable[[Audio, Ask, Voicing], Audio]
 
 def psola(audio: Audio, ask: Ask, voicing: Voicing) -> Audio:
     """Pitch-synchronous overlap-add, by Praat's Manipulation (Moulines & Charpentier 1990)."""
-    praat, call = import_module("parselmouth"), import_module("parselmouth.praat").call
+    praat = import_module("parselmouth.praat")
+    call = praat.call
     # Unvoiced sound is laid at random by Praat: with a seed, at the same places every time.
-    import_module("parselmouth.praat").run("random_initializeWithSeedUnsafelyButPredictably(1)")
-    sound = praat.Sound(audio.samples.astype(np.float64), sampling_frequency=audio.rate_hz)
+    praat.run("random_initializeWithSeedUnsafelyButPredictably(1)")
+    sound = import_module("parselmouth").Sound(
+        audio.samples.astype(np.float64), sampling_frequency=audio.rate_hz
+    )
     manipulation = call(sound, "To Manipulation", 0.01, voicing.floor_hz, voicing.ceiling_hz)
     tier = call(manipulation, "Extract pitch tier")
     if call(tier, "Get number of points"):

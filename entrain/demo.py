@@ -16,7 +16,7 @@ from entrain.conditioning import Ask, measure, psola
 from entrain.conversation import Entrainer
 from entrain.converse import hold, user_turns
 from entrain.responder import Script
-from entrain.strategy import Neutral, load_strategy
+from entrain.strategy import Neutral
 from entrain.tts import Rendition
 from entrain.turn import Turn
 
@@ -59,7 +59,6 @@ def run(out: Path, strategy: str, console: Console) -> None:
             rows.append((version.name, _hold(agent, changed, out, version.name, console)))
         agent.strategy = Neutral()
         rows.append(("control: as read, no entrainment", _hold(agent, turns, out, "control", console)))
-        agent.strategy = load_strategy(strategy)
     Console().print(_table(rows))
     console.print("The last column is the agent's own change against the control, over the very same words.")
     console.print(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from entrain.audio import Audio, clipped_count
 from entrain.syllables import count_syllables
-from entrain.turn import Features, Word
+from entrain.turn import FEATURES, Features, Word
 
 Floats = NDArray[np.float64]
 
@@ -206,9 +206,8 @@ def summarise(
         zip(("f0_mean_st", "f0_range_st"), summarise_f0(f0_hz), strict=True)
     )
     if voiced.sum() * STEP_S >= MIN_VOICED_S:
-        strength = np.clip(blocks.strength[voiced], 1e-15, 1 - 1e-15)  # Praat's own limits
         values["level_db"] = 10 * float(np.log10(blocks.power[voiced].mean()))
-        values["nhr"] = float(np.mean((1 - strength) / strength))
+        values["nhr"] = _nhr(f0_hz, blocks.strength)
     for name, of_blocks in (("jitter", blocks.jitter), ("shimmer", blocks.shimmer)):
         known = np.isfinite(of_blocks) & (blocks.n_periods > 0)
         if known.any():
@@ -238,7 +237,7 @@ def mask_doubtful(values: dict[str, float | None], profile: str = "entrain-1", *
     missing: dict[str, str] = {}
     clipped = context["clipped_ratio"] > MAX_CLIPPED
     too_short = {"level_db": MIN_INTENSITY_S, "jitter": MIN_JITTER_S, "shimmer": MIN_JITTER_S}
-    for name in ("f0_mean_st", "f0_range_st", "level_db", "rate_syll_s", "jitter", "shimmer", "nhr"):
+    for name in FEATURES:
         value = values.get(name)
         if value is not None and not np.isfinite(value):
             value = None
@@ -418,5 +417,5 @@ def praat_75_600(audio: Audio) -> dict[str, float | None]:
 
 
 def _nhr(hz: Floats, strength: Floats) -> float | None:
-    voiced = np.clip(strength[hz > 0], 1e-15, 1 - 1e-15)
+    voiced = np.clip(strength[hz > 0], 1e-15, 1 - 1e-15)  # Praat's own limits
     return float(np.mean((1 - voiced) / voiced)) if len(voiced) else None
