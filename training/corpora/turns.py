@@ -21,10 +21,17 @@ def join(units: Mapping[str, Iterable[Unit]], where: str) -> tuple[tuple[Spoken,
         seen: set[tuple[float, float, str]] = set()
         for row, unit in enumerate(said, 1):
             key = (unit.start_s, unit.end_s, unit.text)
-            if not (math.isfinite(unit.start_s) and math.isfinite(unit.end_s)) or not 0 <= unit.start_s < unit.end_s:
-                skipped.append(f"{where}, {speaker}, unit {row}: from {unit.start_s} to {unit.end_s} s is no time")
+            if (
+                not (math.isfinite(unit.start_s) and math.isfinite(unit.end_s))
+                or not 0 <= unit.start_s < unit.end_s
+            ):
+                skipped.append(
+                    f"{where}, {speaker}, unit {row}: from {unit.start_s} to {unit.end_s} s is no time"
+                )
             elif key in seen:
-                skipped.append(f"{where}, {speaker}, unit {row}: the same as one before, from {unit.start_s} s")
+                skipped.append(
+                    f"{where}, {speaker}, unit {row}: the same as one before, from {unit.start_s} s"
+                )
             else:
                 seen.add(key)
                 open_.append(unit)
