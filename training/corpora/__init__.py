@@ -102,7 +102,7 @@ def guess_layout(root: Path) -> str:
     return found[0]
 
 
-def _module(layout: str):  # noqa: ANN202  a module with read and looks_like
+def _module(layout: str):
     if layout not in LAYOUTS:
         raise CorpusError(f"there is no layout {layout!r}. Select one of {', '.join(LAYOUTS)}.")
     return import_module(f"entrain_training.corpora.{layout}")
