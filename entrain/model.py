@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
+from entrain.syllables import count_syllables
 from entrain.turn import FEATURES, SCHEMA, Record
-from entrain.words import TOKENISER
+from entrain.words import TOKENISER, tokens
 
 N = len(FEATURES)
 CONTEXT = ("duration", "pause_ratio", "latency", "overlap")
@@ -183,6 +184,7 @@ class TurnEncoder(nn.Module):
 
     def __init__(self, n_in: int, n_hidden: int, n_query: int) -> None:
         super().__init__()
+        self.n_out = 2 * n_hidden
         self.rnn = nn.GRU(n_in, n_hidden, batch_first=True, bidirectional=True)
         self.of_state = nn.Linear(2 * n_hidden, n_hidden)
         self.of_query = nn.Linear(n_query, n_hidden, bias=False)
@@ -338,11 +340,11 @@ class Model(nn.Module):
             before.flatten(0, 1),
             batch.shape.flatten(0, 1),
         )
-        return text.unflatten(0, size), weights
+        return text.view(*size, text.shape[-1]), weights
 
     def _mel(self, batch: Batch, before: Tensor) -> Tensor:
         mel, _ = self._read(self.mel_encoder, batch.mel, batch.n_mel.flatten(), before.flatten(0, 1))
-        return mel.unflatten(0, before.shape[:2])
+        return mel.view(*before.shape[:2], mel.shape[-1])
 
     def _read(
         self,
@@ -355,10 +357,13 @@ class Model(nn.Module):
         """→ (S, n) and weights (W,); (S, 0) where the variant has no such encoder."""
         if encoder is None:
             return query[:, :0], flat[:, 0]
-        owner = torch.repeat_interleave(torch.arange(len(query), device=flat.device), lengths)
-        vectors, weights = encoder.attend(encoder.read(flat, lengths), owner, query) if len(flat) else (
-            query.new_zeros(len(query), encoder.of_state.in_features), flat[:, 0]
-        )  # fmt: skip
+        if not len(flat):
+            vectors, weights = query.new_zeros(len(query), encoder.n_out), flat[:, 0]
+        else:
+            vectors, weights = encoder.attend(encoder.read(flat, lengths), _owners(lengths, flat), query)
+            vectors = (
+                vectors * (lengths > 0)[:, None]
+            )  # a single turn without words is given one row, of anything
         return self.dropout(vectors if shape is None else torch.cat([vectors, shape], -1)), weights
 
     def _attention(self, turn: Tensor, ahead: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -393,7 +398,7 @@ class Model(nn.Module):
         keys = torch.cat([self.no_turn[0].expand(b, 1, -1), keys], 1)
         values = torch.cat([self.no_turn[1].expand(b, 1, -1), values], 1)
         query = torch.stack([query(ahead) for query in self.query], 1)  # (B, A, T, H)
-        score = query @ keys[:, None].mT / math.sqrt(self.config.hidden)  # (B, A, T, J + 1)
+        score = query @ keys[:, None].transpose(-1, -2) / math.sqrt(self.config.hidden)  # (B, A, T, J + 1)
         fading = self.fading[:, None, None] * torch.log1p(distance)  # (A, T, J): the far past may count less
         score = score - F.pad(fading, (1, 0))
         weights = torch.softmax(score.masked_fill(~F.pad(seen, (1, 0), value=True), -torch.inf), -1)
@@ -424,6 +429,20 @@ class Model(nn.Module):
         return location, self.calibration * (F.softplus(raw) + MIN_SCALE)
 
 
+def context_of(
+    duration_s: float, pause_ratio: float, latency_s: float | None, overlap: bool
+) -> tuple[float, ...]:
+    """A turn's `CONTEXT`, once it is over. `latency_s`: from the end of the other's last turn; None for the first."""
+    latency = 0.0 if latency_s is None else min(max(latency_s, -3.0), 3.0)
+    return math.log1p(max(duration_s, 0.0)), pause_ratio, latency, float(overlap)
+
+
+def shape_of(text: str) -> tuple[float, ...]:
+    """A text's `SHAPE`; zeros where it has no words."""
+    n_words, n_syllables = len(tokens(text)), count_syllables(text)
+    return math.log1p(n_words), math.log1p(n_syllables), n_syllables / max(n_words, 1) / 4
+
+
 class Turns:
     """A batch turn by turn."""
 
@@ -449,6 +468,13 @@ def packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
     within = torch.arange(len(owner), device=lengths.device) - (lengths.cumsum(0) - lengths)[owner]
     return torch.argsort(within * len(lengths) + rank[owner]), torch.bincount(within).cpu()
+
+
+def _owners(lengths: Tensor, flat: Tensor) -> Tensor:
+    """The sequence that each element belongs to: (W,)."""
+    if len(lengths) == 1:
+        return torch.zeros_like(flat[:, 0], dtype=torch.long)
+    return torch.repeat_interleave(torch.arange(len(lengths), device=flat.device), lengths)
 
 
 def _starts(lengths: Tensor) -> Tensor:
