@@ -356,7 +356,7 @@ class Model(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """→ (S, n) and weights (W,); (S, 0) where the variant has no such encoder."""
         if encoder is None:
-            return query[:, :0], flat[:, 0]
+            return query[:, :0], query[:0, 0]
         if not len(flat):
             vectors, weights = query.new_zeros(len(query), encoder.n_out), flat[:, 0]
         else:

@@ -164,17 +164,22 @@ def export_onnx(trained: Trained, path: str | Path) -> Path:
     their shapes; past turns, words and Mel vectors may be of any number. Raises `WeightsError` where the packages are missing."""
     onnx = require("onnx", "pip install 'entrain[onnx]'", WeightsError)
     require("onnxscript", "pip install 'entrain[onnx]'", WeightsError)
+    export = import_module("torch.onnx").export
     model, path = trained.model.eval(), Path(path)
     example = (
         *model.start()._replace(us=torch.ones(1, 3), keys=_some(model, 3), values=_some(model, 3)),
         *silent(model, 5),
     )
-    longer = {"past_us": 1, "past_keys": 1, "past_values": 1, "words": 0, "mel": 0}
+    config = model.config
+    longer = {"past_us": 1, "past_keys": 1, "past_values": 1} if config.attention != "none" else {}
+    longer |= {name: 0 for name in ("words", "mel") if getattr(config, name)}
     any_size = torch.export.Dim.DYNAMIC
     shapes = tuple({longer[name]: any_size} if name in longer else {} for name in INPUTS)
+    gru: Any = torch.ops.aten.gru.input
+    gru._dispatch_cache.clear()  # else torch 2.13 finds the last export's kernel there, and fixes the number of words
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program: Any = torch.onnx.export(
+        program: Any = export(
             OneTurn(model),
             example,
             input_names=INPUTS,
@@ -184,12 +189,17 @@ def export_onnx(trained: Trained, path: str | Path) -> Path:
             verbose=False,
         )
     graph = program.model_proto
+    used = {name for node in graph.graph.node for name in node.input}
+    for unread in [given for given in graph.graph.input if given.name not in used]:
+        graph.graph.input.remove(
+            unread
+        )  # what this variant does not look at: the example's length is written there
     for output in graph.graph.output:
-        if output.name == "over_words":  # the exporter writes the example's length there
+        if output.name == "over_words":  # and there
             output.type.tensor_type.shape.dim[0].dim_param = "words"
-    content = {"schema": SCHEMA, "vocabulary": model.config.vocabulary, "tokeniser": model.config.tokeniser}
+    content = {"schema": SCHEMA, "vocabulary": config.vocabulary, "tokeniser": config.tokeniser}
     onnx.helper.set_model_props(
-        graph, content | {"features": ",".join(FEATURES), "config": model.config.model_dump_json()}
+        graph, content | {"features": ",".join(FEATURES), "config": config.model_dump_json()}
     )
     _write(path, graph.SerializeToString())
     return path
