@@ -189,6 +189,7 @@ def export_onnx(trained: Trained, path: str | Path) -> Path:
             verbose=False,
         )
     graph = program.model_proto
+    del graph.graph.value_info[:]  # shapes between, some of them the example's
     used = {name for node in graph.graph.node for name in node.input}
     for unread in [given for given in graph.graph.input if given.name not in used]:
         graph.graph.input.remove(
@@ -209,11 +210,11 @@ def _some(model: Model, n: int) -> Tensor:
     return torch.zeros(1, n, model.config.hidden)
 
 
-def silent(model: Model, n_words: int = 1) -> Now:
-    """A turn of which nothing is known yet; its words are zeros."""
+def silent(model: Model, n: int = 1) -> Now:
+    """A turn of which nothing is known yet, of `n` words and Mel vectors that are zeros."""
     zeros, none = torch.zeros, torch.zeros(1, dtype=torch.long)
-    words = zeros(n_words, model.config.word_dim)
+    words = zeros(n, model.config.word_dim)
     return Now(
-        zeros(1, N), zeros(1, N), zeros(1), zeros(1, len(CONTEXT)), zeros(1, len(SHAPE)), words, none + n_words,
-        zeros(1, MEL_BANDS), none, torch.ones(1),
+        zeros(1, N), zeros(1, N), zeros(1), zeros(1, len(CONTEXT)), zeros(1, len(SHAPE)), words, none + n,
+        zeros(n, MEL_BANDS), none + n, torch.ones(1),
     )  # fmt: skip
