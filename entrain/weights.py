@@ -166,10 +166,8 @@ def export_onnx(trained: Trained, path: str | Path) -> Path:
     require("onnxscript", "pip install 'entrain[onnx]'", WeightsError)
     export = import_module("torch.onnx").export
     model, path = trained.model.eval(), Path(path)
-    example = (
-        *model.start()._replace(us=torch.ones(1, 3), keys=_some(model, 3), values=_some(model, 3)),
-        *silent(model, 5),
-    )
+    past = _past(model, 0 if model.config.attention == "none" else 3)
+    example = (*past, *silent(model, 5))
     config = model.config
     longer = {"past_us": 1, "past_keys": 1, "past_values": 1} if config.attention != "none" else {}
     longer |= {name: 0 for name in ("words", "mel") if getattr(config, name)}
@@ -206,8 +204,9 @@ def export_onnx(trained: Trained, path: str | Path) -> Path:
     return path
 
 
-def _some(model: Model, n: int) -> Tensor:
-    return torch.zeros(1, n, model.config.hidden)
+def _past(model: Model, n: int) -> State:
+    start, turns = model.start(), torch.zeros(1, n, model.config.hidden)
+    return start._replace(keys=turns, values=turns.clone(), us=torch.ones(1, n))
 
 
 def silent(model: Model, n: int = 1) -> Now:
