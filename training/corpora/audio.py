@@ -12,7 +12,7 @@ def beside(folder: Path) -> Callable[[str], Path | None]:
     """Finds an audio file in this folder by its name without the suffix."""
 
     def find(name: str) -> Path | None:
-        paths = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
+        paths = (folder / f"{name}{end}" for suffix in SUFFIXES for end in (suffix, suffix.upper()))
         return next((path for path in paths if path.is_file()), None)
 
     return find
