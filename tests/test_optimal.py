@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("pyarrow", reason="pip install 'entrain[train]'")
+
 from entrain_training.coupling import COUPLINGS, Coupling, Simulated, manner, text_effect
 from entrain_training.optimal import Predicted, Sees, losses, optimal, score, trivial
 from entrain_training.simulate import fill, simulate

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import typer
 from typer.testing import CliRunner
+
+pa = pytest.importorskip("pyarrow", reason="pip install 'entrain[train]'")
 
 from entrain.normalize import Normalizer
 from entrain.turn import FEATURES
