@@ -81,7 +81,7 @@ def test_it_equals_the_conditional_gaussian_worked_out_the_long_way(
 @pytest.mark.parametrize("unheard", [(), (0,)])
 @pytest.mark.parametrize("name", COUPLINGS)
 def test_standardised_residuals_are_white_with_mean_0_and_variance_1(name: str, unheard: tuple[int, ...]):
-    conversations = simulate(300, (20, 60), COUPLINGS[name], seed=5)  # 12,000 turns of 7 values
+    conversations = simulate(200, (20, 60), COUPLINGS[name], seed=5)  # 8,000 turns of 7 values
     every: list[np.ndarray] = []
     lagged: list[np.ndarray] = []
     predicted = optimal(conversations, COUPLINGS[name], unheard=unheard)

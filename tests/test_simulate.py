@@ -11,7 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-pa = pytest.importorskip("pyarrow", reason="pip install 'entrain[train]'")
+pytest.importorskip("pyarrow", reason="pip install 'entrain[train]'")
+
+import pyarrow as pa
 
 from entrain.normalize import Normalizer
 from entrain.turn import FEATURES
@@ -42,13 +44,13 @@ def partners_last(conversations: list[Simulated]) -> float:
 
 @pytest.mark.parametrize(("name", "r"), [("strong", 0.5), ("moderate", 0.2), ("none", 0.0)])
 def test_presets_tie_speakers_as_strongly_as_they_say(name: str, r: float):
-    conversations = simulate(400, (20, 80), COUPLINGS[name], seed=1)
+    conversations = simulate(200, (20, 80), COUPLINGS[name], seed=1)
     assert partners_last(conversations) == pytest.approx(r, abs=0.03)
 
 
 @pytest.mark.parametrize(("name", "variance"), [("strong", 0.87), ("moderate", 0.96), ("none", 1.0)])
 def test_z_scores_are_of_ordinary_size(name: str, variance: float):
-    z = np.concatenate([c.z for c in simulate(400, (20, 80), COUPLINGS[name], seed=2)])
+    z = np.concatenate([c.z for c in simulate(200, (20, 80), COUPLINGS[name], seed=2)])
     assert z.mean() == pytest.approx(0, abs=0.03)
     assert z.var() == pytest.approx(variance, abs=0.03)
 
