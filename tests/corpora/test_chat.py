@@ -94,6 +94,12 @@ def test_names_are_people_and_codes_are_not(tmp_path: Path):
     assert {turn.speaker for turn in first.turns} == {"adam/01/MOT", "Ann", "Bo", "adam/01/CAR"}
 
 
+def test_two_of_one_name_are_two(tmp_path: Path):
+    lines = [f"*{code}:\tyes . {mark(0, 100)}" for code in ("ONE", "TWO")]
+    conversation = one(tmp_path, *lines, participants="ONE Jo Adult, TWO Jo Adult")
+    assert {turn.speaker for turn in conversation.turns} == {"conv/ONE", "conv/TWO"}
+
+
 def test_files_of_the_corpus_itself_are_no_group(tmp_path: Path):
     conversation = one(tmp_path, f"*A:\tyes . {mark(0, 100)}", participants="A Subject, B Subject")
     assert (conversation.group, conversation.turns[0].speaker) == ("", "conv/A")
@@ -103,9 +109,9 @@ def test_files_of_the_corpus_itself_are_no_group(tmp_path: Path):
 @pytest.mark.parametrize("media", ["conv, audio", "conv.wav, audio", "other, video, missing"])
 def test_the_recording_lies_beside(tmp_path: Path, media: str):
     wav = record(tmp_path / "conv.wav", n_channels=2)
-    lines = [f"*BOB:\tyes . {mark(0, 500)}", f"*ANN:\tno . {mark(400, 900)}"]
-    conversation = one(tmp_path, *lines, media=media)
-    assert conversation.audio == {"Ann": (wav, 0), "Bob": (wav, 1)}  # as in @Participants, not as they begin
+    lines = [f"*ANN:\tyes . {mark(0, 500)}", f"*ZOE:\tno . {mark(400, 900)}"]
+    conversation = one(tmp_path, *lines, participants="ZOE Zoe Adult, ANN Ann Adult", media=media)
+    assert conversation.audio == {"Zoe": (wav, 0), "Ann": (wav, 1)}  # as in @Participants, not as they begin
     assert conversation.skipped == ()
 
 

@@ -101,14 +101,16 @@ def test_every_word_is_in_one_turn(said: list[Said], tmp_path_factory: pytest.Te
     assert found(conversation) == turns(said, {"A": "conv/A", "B": "conv/B"})
 
 
-def test_words_and_glosses_do_not_double_the_text(tmp_path: Path):
+@pytest.mark.parametrize("who", ["", ' PARTICIPANT="tx"'])
+def test_words_and_glosses_do_not_double_the_text(tmp_path: Path, who: str):
     eaf = Eaf()
-    ids = eaf.tier("tx@1", [(0, 1000, "good\n  day")], ' PARTICIPANT="Ann"')
-    eaf.tier("words@1", [(0, None, "good"), (None, 1000, "day")], ' PARENT_REF="tx@1" PARTICIPANT="Ann"')
-    eaf.gloss("gloss@1", "tx@1", ids)
+    eaf.tier("words", [(0, 400, "good"), (400, 1000, "day")], f' PARENT_REF="tx"{who}')
+    ids = eaf.tier("tx", [(0, 1000, "good\n  day")], who)
+    eaf.tier("parts", [(0, None, "go"), (None, 400, "od")], f' PARENT_REF="words"{who}')
+    eaf.gloss("gloss", "tx", ids)
     eaf.write(tmp_path / "conv.eaf")
     (conversation,) = read(tmp_path)
-    assert found(conversation) == [("Ann", 0, 1000, "good day", False)]
+    assert found(conversation) == [("tx", 0, 1000, "good day", False)]
 
 
 def test_participants_go_before_the_names_of_tiers(tmp_path: Path):
@@ -156,6 +158,17 @@ def test_the_linked_recording_is_found(tmp_path: Path, eaf: Eaf, url: str, relat
         "Bob": (path, 1),
     }
     assert conversation.skipped == ()
+
+
+@pytest.mark.parametrize("order", [("../audio/conv.wav", "./conv.mp4"), ("./conv.mp4", "../audio/conv.wav")])
+def test_a_recording_goes_before_a_video_of_the_same_name(tmp_path: Path, eaf: Eaf, order: tuple[str, str]):
+    for relative in order:
+        eaf.link(f"file:///C:/{relative[2:]}", relative)
+    wav = record(tmp_path / "audio/conv.wav")
+    write(tmp_path / "elan/conv.mp4", "not for us")
+    eaf.write(tmp_path / "elan/conv.eaf")
+    (conversation,) = read(tmp_path)
+    assert {file.resolve() for file, _ in conversation.audio.values()} == {wav}
 
 
 def test_as_many_recordings_as_speakers_are_one_each(tmp_path: Path, eaf: Eaf):

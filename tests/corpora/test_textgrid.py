@@ -132,10 +132,11 @@ def test_one_tier_of_each_speaker_is_read(tmp_path: Path):
     ]
 
 
-def test_names_are_people_and_letters_are_not(tmp_path: Path):
-    long(tmp_path / "conv.TextGrid", {"A": YES, "Ann": YES, "speaker 2": YES})
+@pytest.mark.parametrize("name", ["A", "2", "S1", "ch_2", "speaker 2", "Participant-B", "left"])
+def test_what_only_tells_speakers_apart_is_no_name(tmp_path: Path, name: str):
+    long(tmp_path / "conv.TextGrid", {name: YES, "Chi": YES, "S014": YES})
     (conversation,) = read(tmp_path)
-    assert {turn.speaker for turn in conversation.turns} == {"conv/A", "Ann", "conv/speaker 2"}
+    assert {turn.speaker for turn in conversation.turns} == {f"conv/{name}", "Chi", "S014"}
 
 
 def test_the_formats_that_praat_writes(tmp_path: Path):

@@ -24,7 +24,8 @@ def heard(
     """Speaker → file and channel, and what is missing, saying which file was looked for.
 
     `own`: speaker → names (without suffix) that a recording of theirs alone may have. `shared`: names of one for all; it is used
-    if it is there and somebody has none of their own. With as many channels as there are speakers it has one for each, in order.
+    if it is there and somebody has none of their own. With as many channels as there are speakers it has one for each, in order;
+    with one channel it has all of them, and where they overlap they are heard together.
     """
     alone = {speaker: _first(find, names) for speaker, names in own.items()}
     together = _first(find, shared)

@@ -1,8 +1,8 @@
 """CHAT transcripts (TalkBank, CHILDES) with time marks, through pylangacq; audio as @Media names it, or of the same name, beside.
 
 The text has the words that pylangacq gives: without fillers, fragments, retracings and codes, and with shortenings written out.
-A speaker whom @Participants gives a name has it in all files. A code alone (MOT, A) tells nothing beyond its own file; the
-files of one folder are then a group, as in CHILDES, where a folder is a child's (not those of the corpus's own folder).
+A speaker whom @Participants gives a name has it in all files. A code alone (MOT, A) tells nothing beyond its own file: then the
+files of a folder within the corpus are one group, since a folder of CHILDES is one child's.
 """
 
 from __future__ import annotations

@@ -94,18 +94,25 @@ def _units(path: Path, eaf: Eaf, tier: str) -> tuple[list[Unit], list[str]]:
 
 def _sounds(path: Path, eaf: Eaf, own: dict[str, list[str]]) -> tuple[Channels, list[str]]:
     """From the linked recordings: one a speaker in their order if there are as many, else the first of them for all."""
-    media = {_name(medium).stem: medium for medium in eaf.media_descriptors}
-    if any(int(medium.get("TIME_ORIGIN") or 0) for medium in media.values()):
+    linked = sorted(eaf.media_descriptors, key=_is_video)
+    media = {
+        _name(medium).stem: medium for medium in reversed(linked)
+    }  # a video's name tells the audio's beside it
+    each = [_name(medium).stem for medium in linked if not _is_video(medium)]
+    if any((media[name].get("TIME_ORIGIN") or "0") != "0" for name in each or media):
         return {}, ["no audio: it is shifted against the annotations (TIME_ORIGIN), which isn't supported"]
-    each = [stem for stem, medium in media.items() if _name(medium).suffix.lower() in SUFFIXES]
     if len(each) == len(own) > 1:
-        own = {speaker: [stem] for speaker, stem in zip(own, each, strict=True)}
+        own = {speaker: [name] for speaker, name in zip(own, each, strict=True)}
 
     def find(name: str) -> Path | None:
-        linked = path.parent / _name(media[name]) if name in media else path
-        return linked if linked.suffix.lower() in SUFFIXES and linked.is_file() else beside(path.parent)(name)
+        file = path.parent / _name(media[name]) if name in each else path.parent
+        return file if file.is_file() else beside(path.parent)(name)
 
-    return heard(find, own, [*media, path.stem])
+    return heard(find, own, list(dict.fromkeys([*each, *media, path.stem])))
+
+
+def _is_video(medium: Mapping[str, str]) -> bool:
+    return _name(medium).suffix.lower() not in SUFFIXES
 
 
 def _name(medium: Mapping[str, str]) -> Path:

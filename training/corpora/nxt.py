@@ -47,24 +47,26 @@ def words(path: Path, tag: str, start: str, end: str) -> tuple[list[Unit], list[
 
     `tag` names a word's element, `start` and `end` its times. Punctuation, in AMI an element of its own, is written to the word
     before it. So is a word without times, if the words around it are of one turn; else it is left out, as nobody knows which turn
-    it belongs to. Other elements are silences, noises and marks.
+    it belongs to. Other elements (silences, noises, laughs, gaps) are no words.
     """
     units: list[Unit] = []
-    skipped: list[str] = []
-    unplaced: list[_Token] = []
+    lost: list[_Token] = []
+    unplaced: list[_Token] = []  # since the last word that had times
     for token in _tokens(path, tag, start, end):
         if not token.text:
-            skipped.append(f"{token.where}: a word without text")
+            lost.append(token)
         elif not token.start_s <= token.end_s:
             unplaced.append(token)
         else:
             if unplaced and units and token.start_s - units[-1].end_s < JOIN_S:
                 units[-1] = _longer(units[-1], unplaced)
                 unplaced = []
-            skipped += [f"{t.where}: {t.text!r} has no times" for t in unplaced]
+            lost += unplaced
             unplaced = []
             units.append(word(token.start_s, token.end_s, token.text))
-    return units, [*skipped, *(f"{t.where}: {t.text!r} has no times" for t in unplaced)]
+    return units, [
+        f"{t.where}: {repr(t.text) + ' has no times' if t.text else 'no text'}" for t in lost + unplaced
+    ]
 
 
 @dataclass

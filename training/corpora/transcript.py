@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LOCAL = re.compile(
-    r"[a-z]|\d|[sp]\d|left|right|(?:speaker|spkr?|participant|channel|ch)[\s_.-]*(?:[a-z]|\d+)?", re.I
+    r"[a-z]|\d|(?:s|p|ch)[_.-]?\d|left|right|(?:speaker|spkr?|participant|channel)[\s_.-]*(?:[a-z]|\d+)?",
+    re.I,
 )
 
 
