@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
+from entrain_training import commands
+
 if TYPE_CHECKING:
     from entrain.strategy import WizardOfOz
 
@@ -376,6 +378,9 @@ def demo(
 
     with clear_errors():
         run(out, strategy, console)
+
+
+app.command()(commands.prepare)
 
 
 @history_app.command("list")
