@@ -19,13 +19,11 @@ from entrain_training.corpora.audio import beside, heard
 from entrain_training.corpora.sound import SUFFIXES
 from entrain_training.corpora.turns import join
 
-MARK = re.compile(
-    '\x15(?:%snd:"[^"]*"_)?(\\d+)_(\\d+)\x15'
-)  # start and end, ms; older files name the recording
+MARK = re.compile('\x15(?:%snd:"[^"]*"_)?(\\d+)_(\\d+)\x15')
+"""Start and end, ms; older files name the recording before them."""
 PUNCTUATION = (".", ",", "?", "!")
-SIGNS = str.maketrans(
-    "_", " ", ":^↑↓↗→↘⇗⇘∞≈≋≡∙⌈⌉⌊⌋∆∇⁎⁇°▁▔☺♋Ϋ∮∾↻„‡"
-)  # of length, pitch, loudness …, within words
+SIGNS = str.maketrans("_", " ", ":^↑↓↗→↘⇗⇘∞≈≋≡∙⌈⌉⌊⌋∆∇⁎⁇°▁▔☺♋Ϋ∮∾↻„‡")
+"""What CHAT writes into words for length, pitch, loudness, overlap; New_York is two words."""
 
 
 def read(root: Path) -> Iterator[Conversation]:
