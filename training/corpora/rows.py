@@ -7,11 +7,11 @@ import gzip
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from entrain_training.corpora import CorpusError
 
@@ -63,7 +63,7 @@ def csv_rows(path: Path, required: Sequence[str], optional: Sequence[str] = ()) 
     with more or fewer cells than the header, and a file that is damaged or cut off."""
     with opened(path) as file:
         reader = csv.reader(file)
-        columns = [name.strip() for name in next(reader, [])]
+        columns = [name.strip() for name in next(reader, None) or []]
         _check_columns(path, columns, required, optional)
         for cells in reader:
             if cells and len(cells) != len(columns):
@@ -79,7 +79,7 @@ def header(path: Path) -> list[str]:
     """A CSV file's columns; none where it can't be read."""
     try:
         with opened(path) as file:
-            return [name.strip() for name in next(csv.reader(file), [])]
+            return [name.strip() for name in next(csv.reader(file), None) or []]
     except CorpusError:
         return []
 
@@ -92,21 +92,31 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
                 yield f"{path}, line {number}", line.strip()
 
 
-def matches(path: Path, form: re.Pattern[str], example: str, skipped: list[str]) -> Iterator[re.Match[str]]:
-    """The lines that have the `form`; others are added to `skipped`, unless they are comments (#)."""
+def timed(
+    path: Path, form: re.Pattern[str], example: str, skipped: list[str]
+) -> Iterator[tuple[float, float, list[str]]]:
+    """Start and end in seconds, and the other groups, of each line of the `form`; comments (#) apart, the others are added to
+    `skipped`, and those whose times are negative or reversed."""
     for where, line in lines(path):
-        if found := form.fullmatch(line):
-            yield found
+        found = form.fullmatch(line)
+        if found:
+            start, end, *rest = found.groups()
+            start_s, end_s = float(start), float(end)
+            if 0 <= start_s <= end_s:
+                yield start_s, end_s, rest
+            else:
+                skipped.append(f"{where}: from {start} to {end} s is no time")
         elif not line.startswith("#"):
             skipped.append(f"{where}: {line!r} is not like {example!r}")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
+def opened(path: Path) -> Generator[TextIO, None, None]:
+    """The file as text, unpacked if it ends in .gz; `CorpusError` for all that goes wrong in reading it."""
     try:
-        open_ = gzip.open if path.suffix == ".gz" else open
+        open_: Any = gzip.open if path.suffix == ".gz" else open
         with open_(path, "rt", encoding="utf-8-sig", newline="") as file:
-            yield file  # type: ignore[misc]
+            yield file
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it."
