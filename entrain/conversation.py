@@ -21,7 +21,7 @@ from entrain.history import History
 from entrain.normalize import Normalizer, Register
 from entrain.prosody import extract, with_text
 from entrain.store import Store
-from entrain.strategy import Strategy, load_strategy
+from entrain.strategy import NEURAL, Strategy, load_strategy
 from entrain.targets import SPOKEN, Policy, Targets, set_targets
 from entrain.tts import TTS, Knobs, Rendition, load_tts
 from entrain.turn import Features, Turn, Word
@@ -62,17 +62,18 @@ class Entrainer:
 
     @classmethod
     def load(
-        cls, tts: str | TTS = "hibari", strategy: str | Strategy = "weighted", strength: float = 1.0,
+        cls, tts: str | TTS = "hibari", strategy: str | Strategy = NEURAL, strength: float = 1.0,
         policy: Policy | None = None, recogniser: str | Recogniser | None = "moonshine",
         store: str | Path | Store | None = None, engine: str = "psola", native: bool = False,
         voice: VoiceProfile | str | Path | None = None, keep_audio: str | Path | None = None,
     ) -> Entrainer:  # fmt: skip
         """An agent from names; everything has an offline default.
 
-        `tts`: "hibari", "espeak", "piper", "coqui:…" or your own `TTS`. `strategy`: "weighted", "matching", "neutral", "wizard" or
-        your own. `strength` 0…1 (or a whole `policy`). `store`: a file or database URL to remember conversations across restarts.
+        `tts`: "hibari", "espeak", "piper", "coqui:…" or your own `TTS`. `strategy`: "neural" (the model), "neural:FOLDER", "weighted", "matching",
+        "neutral", "wizard" or your own. `strength` 0…1 (or a whole `policy`). `store`: a file or database URL to remember conversations across restarts.
         `keep_audio`: a folder, only if sound shall be kept. `native`: let the voice move its own pitch within its safe span.
         """
+        policy = policy or Policy(strength=strength)
         worker = Worker()  # first: it loads Praat while the voice is loaded here
         try:
             voice_of = load_tts(tts) if isinstance(tts, str) else tts
@@ -82,8 +83,8 @@ class Entrainer:
             return cls(
                 tts=voice_of,
                 voice=voice if isinstance(voice, VoiceProfile) else VoiceProfile.load(voice),
-                strategy=load_strategy(strategy) if isinstance(strategy, str) else strategy,
-                policy=policy or Policy(strength=strength),
+                strategy=load_strategy(strategy, policy.anchor) if isinstance(strategy, str) else strategy,
+                policy=policy,
                 recogniser=load_recogniser(recogniser) if isinstance(recogniser, str) else recogniser,
                 store=Store(store) if isinstance(store, (str, Path)) else store,
                 engine=engine,

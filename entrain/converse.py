@@ -16,6 +16,7 @@ from entrain.normalize import Register
 from entrain.report import write_report
 from entrain.responder import Responder
 from entrain.store import Store
+from entrain.strategy import Explains, Looked
 from entrain.turn import Turn
 
 THINKING_S = 0.4  # between a turn and its answer, on the conversation's clock
@@ -68,9 +69,11 @@ def hold(
         spoken = talk.turns[first:]
         meta = {"voice": agent.tts.name, "strategy": agent.strategy.name, "strength": f"{agent.policy.strength:g}",
                 "waveform engine": agent.engine, "answers by": responder.name}  # fmt: skip
+        looked = agent.strategy.look(talk.turns) if isinstance(agent.strategy, Explains) else {}
         page = write_report(
-            spoken, out / "report.html", title=title or f"Conversation {talk.id}", audio=sounds, meta=meta
-        )
+            spoken, out / "report.html", title=title or f"Conversation {talk.id}", audio=sounds, meta=meta,
+            looked={i - first: Looked(at.turns[first:], at.words) for i, at in looked.items() if i >= first},
+        )  # fmt: skip
         return {
             "id": talk.id,
             "record": str(record),

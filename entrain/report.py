@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from entrain.audio import Audio, AudioError
+from entrain.strategy import Looked
 from entrain.turn import FEATURES, Turn
 
 Value = float | None
@@ -65,12 +66,13 @@ class Aim(NamedTuple):
 
 def write_report(
     turns: Sequence[Turn], path: str | PathLike[str], title: str = "Conversation",
-    audio: Mapping[int, Audio | Path] = {}, meta: Mapping[str, str] = {},
+    audio: Mapping[int, Audio | Path] = {}, meta: Mapping[str, str] = {}, looked: Mapping[int, Looked] = {},
 ) -> Path:  # fmt: skip
     """Write one self-contained page about a conversation; returns its path. The same input gives the same bytes.
 
     `audio` is by position in `turns`: sound to embed, or a file of it; one that can't be read is named on the page.
-    `meta` is shown at the top in its order: voice, strategy, strength, versions, the date.
+    `meta` is shown at the top in its order: voice, strategy, strength, versions, the date. `looked`: by position too, where the
+    model looked for that reply (`Neural.look`).
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -83,18 +85,25 @@ def write_report(
     columns = dict(zip(steering, zip(*aims.values(), strict=True), strict=False))  # dimension → its aims
     jinja: Any = Environment(loader=PackageLoader("entrain"), autoescape=True, undefined=StrictUndefined)
     jinja.trim_blocks = jinja.lstrip_blocks = True
-    jinja.globals.update(number=number, change=change, clock=clock)
+    jinja.globals.update(number=number, change=change, clock=clock, share=share)
     speakers = {name: Speaker.of([turn for turn in turns if turn.speaker == name]) for name in SPEAKERS}
     page = jinja.get_template("report.html").render(
         title=title, meta=meta, turns=turns, speakers=speakers, dimensions=steering, features=FEATURES,
         aims=aims, steered=steered(columns), players={i: player(sound) for i, sound in audio.items()},
         courses={d: Markup(svg) for d, svg in courses(turns).items()},
+        looked={i: (most_looked(look.turns), look.words) for i, look in looked.items()},
         scatters={d: Markup(svg) for d, svg in scatters(columns).items()},
     )  # fmt: skip
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8", errors="replace", newline="\n")
     return path
+
+
+def most_looked(weights: Sequence[float], at_most: int = 6) -> list[tuple[int, float]]:
+    """The turns that count most, each with its weight, in the order of the talk."""
+    places = sorted(range(len(weights)), key=lambda i: -weights[i])[:at_most]
+    return [(i, weights[i]) for i in sorted(places)]
 
 
 def told_as(d: Dimension, turns: Sequence[Turn]) -> Dimension:
@@ -160,6 +169,11 @@ def number(value: Value, digits: int = 2, signed: bool = False) -> str:
         return "–"
     value = round(value, digits) + 0.0
     return f"{value:{'+' if signed and value else ''}.{digits}f}".replace("-", "−")
+
+
+def share(value: float) -> str:
+    """Of the whole, as in 12%: also how CSS has it."""
+    return f"{100 * value:.0f}%"
 
 
 def clock(time_s: float) -> str:

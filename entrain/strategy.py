@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from importlib import import_module
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from entrain.history import History
-from entrain.turn import FEATURES, Vector
+from entrain.turn import FEATURES, Turn, Vector
 
 RATE = FEATURES.index("rate_syll_s")
 NUCLEI_CONFIDENCE = 0.5  # a rate estimated from the audio alone is about 15 % off, a counted one about 3 %
@@ -36,6 +38,24 @@ class Strategy(Protocol):
 
     def predict(self, history: History, text: str) -> Prediction:
         """For the reply `text`, given what was said before it."""
+        ...
+
+
+class Looked(NamedTuple):
+    """Where the model looked for one reply."""
+
+    turns: tuple[float, ...]
+    """Weight of each turn before it (a mean where there are two attentions); what is left to 1 was on no turn."""
+    words: tuple[tuple[str, float], ...]
+    """The reply's words and their weights."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A strategy that can tell where it looked."""
+
+    def look(self, turns: Sequence[Turn]) -> dict[int, Looked]:
+        """For each of the agent's turns in a conversation, by its place."""
         ...
 
 
@@ -142,9 +162,15 @@ class WizardOfOz:
 
 
 STRATEGIES = {"neutral": Neutral, "matching": Matching, "weighted": Weighted, "wizard": WizardOfOz}
+NEURAL = "neural"  # entrain.neural, which imports torch: loaded when it is asked for
 
 
-def load_strategy(name: str = "weighted", **options: Any) -> Strategy:
+def load_strategy(name: str = NEURAL, anchor: Literal["sentence", "voice"] = "sentence") -> Strategy:
+    """By name; "neural" is the model that ships, "neural:FOLDER" one that `entrain train` has written. `anchor`: of the policy
+    that its aims are for (`Policy.anchor`)."""
+    kind, _, folder = name.partition(":")
+    if kind == NEURAL:
+        return import_module("entrain.neural").Neural(folder or None, anchor=anchor)
     if name not in STRATEGIES:
-        raise ValueError(f"there is no strategy {name!r}. Select one of {', '.join(STRATEGIES)}.")
-    return STRATEGIES[name](**options)
+        raise ValueError(f"there is no strategy {name!r}. Select one of {', '.join([NEURAL, *STRATEGIES])}.")
+    return STRATEGIES[name]()

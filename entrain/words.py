@@ -56,10 +56,7 @@ class Words:
         `MAX_WORDS`: of a longer text the middle is left out."""
         rows: list[int] = []
         forms: list[tuple[float, float]] = []
-        found = tokens(text)
-        if len(found) > MAX_WORDS:
-            found = found[: MAX_WORDS // 2] + found[-MAX_WORDS // 2 :]
-        for token in found:
+        for token in kept_tokens(text):
             row, form = self._seen(token)
             rows.append(row)
             forms.append(form)
@@ -98,6 +95,13 @@ def tokens(text: str) -> list[str]:
         found += PARTED.get(stem, [s for s in re.split(r"[-']", stem) if s])
         found += [part.group()] if part else []
     return found
+
+
+def kept_tokens(text: str) -> list[str]:
+    """Those that are read: all, or the first and last 32."""
+    found = tokens(text)
+    half = MAX_WORDS // 2
+    return found if len(found) <= MAX_WORDS else found[:half] + found[-half:]
 
 
 def _from_file(path: Path) -> Words:

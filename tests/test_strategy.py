@@ -70,7 +70,7 @@ def test_without_convergence_the_mean_aim_becomes_the_users_mean() -> None:
 @pytest.mark.parametrize("value", [-0.1, 11.0, float("nan"), float("inf")])
 def test_a_weight_out_of_bounds_is_named(part: str, value: float) -> None:
     with pytest.raises(ValueError, match=part):
-        load_strategy("weighted", **{part: value})
+        Weighted(**{part: value})
 
 
 def test_weighted_predicts_from_the_users_z_alone() -> None:
@@ -153,5 +153,7 @@ def test_each_strategy_has_its_name_and_bears_an_empty_history(name: str) -> Non
 
 
 def test_an_unknown_strategy_lists_the_choices() -> None:
-    with pytest.raises(ValueError, match=r"'copy'. Select one of neutral, matching, weighted, wizard"):
+    with pytest.raises(
+        ValueError, match=r"'copy'. Select one of neural, neutral, matching, weighted, wizard"
+    ):
         load_strategy("copy")

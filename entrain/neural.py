@@ -1,0 +1,140 @@
+"""The trained model as a strategy: where it is confident it decides, elsewhere the weighted strategy does.
+
+What is predicted is how the conversation moves the way this very reply is said: the model's location given the turns as they sounded, less
+that given the same turns had all sounded as their speakers usually do. So words that everybody says slowly are not slowed twice (the
+voice says them slowly already), and the other sign is disentrainment. `anchor="voice"` gives the plain location.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from entrain.history import History
+from entrain.model import Foresight, Now, State, context_of, shape_of
+from entrain.strategy import Looked, Prediction, Strategy, Weighted
+from entrain.turn import FEATURES, Turn, Vector
+from entrain.weights import Trained, silent
+from entrain.words import Words, kept_tokens
+
+
+RESUMED_TURNS = 200  # of a conversation that is taken up again: the last ones are encoded, in .4 s
+
+
+@dataclass
+class Live:
+    """One conversation as the model has heard it: J turns, really and as if all had sounded as usual."""
+
+    n_turns: int
+    heard: State
+    usual: State
+
+
+class Neural:
+    """A strategy (`entrain.strategy.Strategy`). Each turn is encoded once, when the next reply is planned; a reply costs one step."""
+
+    name = "neural"
+
+    def __init__(
+        self, trained: Trained | str | Path | None = None, words: Words | str | Path | None = None,
+        otherwise: Strategy | None = None, anchor: Literal["sentence", "voice"] = "sentence",
+    ) -> None:  # fmt: skip
+        """`trained`: a model, its folder, or None for the one that ships. `words`: its vectors, or their file. Raises `WeightsError`
+        where they do not belong together."""
+        self.trained = trained if isinstance(trained, Trained) else Trained.load(trained)
+        self.words = words if isinstance(words, Words) else Words.load(words)
+        self.trained.check_words(self.words)
+        self.otherwise, self.anchor = otherwise or Weighted(), anchor
+        self._live: weakref.WeakKeyDictionary[History, Live] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def predict(self, history: History, text: str) -> Prediction:
+        """The model's aims by its confidence, the other strategy's by the rest."""
+        simple = self.otherwise.predict(history, text)
+        location, trust = self.foresee(history, text)
+        return Prediction(trust * location + (1 - trust) * simple.z, trust + (1 - trust) * simple.confidence)
+
+    def foresee(self, history: History, text: str) -> tuple[Vector, Vector]:
+        """The model alone: z (7,) and its confidence (7,), by which share the scale is below the one of who knows nothing; 0 for
+        features that it has not learnt."""
+        with self._lock, torch.inference_mode():
+            live = self._follow(history)
+            now = self._now(text, us=True)
+            heard = self.trained.model.foresee(live.heard, now)
+            location = heard.location
+            if self.anchor == "sentence":
+                location = location - self.trained.model.foresee(live.usual, now).location
+        learnt = np.array([self.trained.learnt[name] != "no" for name in FEATURES])
+        trust = np.clip(1 - heard.scale[0].double().numpy() / np.array(self.trained.usual), 0, 1)
+        return location[0].double().numpy() * learnt, trust * learnt
+
+    def look(self, turns: Sequence[Turn]) -> dict[int, Looked]:
+        """Where the model looks for each of the agent's turns in a conversation, by their place: what a report shows."""
+        found: dict[int, Looked] = {}
+        with torch.inference_mode():
+            state = self.trained.model.start()
+            for place, turn in enumerate(turns):
+                now = self._of(turn)
+                foreseen = self.trained.model.foresee(state, now)
+                if turn.speaker == "agent":
+                    found[place] = _looked(foreseen, turn.text)
+                state = self.trained.model.observe(state, now, foreseen)
+        return found
+
+    def _follow(self, history: History) -> Live:
+        """The state after all turns so far; only those that are new are encoded."""
+        live = self._live.get(history)
+        if live is None or not history.n_forgotten <= live.n_turns <= len(history):
+            start = self.trained.model.start()
+            live = Live(max(history.n_forgotten, len(history) - RESUMED_TURNS), start, start)
+        for turn in history.turns[live.n_turns - history.n_forgotten :]:
+            now = self._of(turn)
+            live.heard = self._observe(live.heard, now)
+            live.usual = self._observe(live.usual, now._replace(z=torch.zeros_like(now.z)))
+        live.n_turns = len(history)
+        self._live[history] = live
+        return live
+
+    def _observe(self, state: State, now: Now) -> State:
+        return self.trained.model.observe(state, now, self.trained.model.foresee(state, now))
+
+    def _of(self, turn: Turn) -> Now:
+        """A turn as it was heard; the agent's own as it was realised."""
+        of, overlap = turn.features, turn.latency_s is not None and turn.latency_s < 0
+        return self._now(turn.text, turn.speaker == "agent")._replace(
+            z=_row([v or 0.0 for v in turn.z]),
+            valid=_row([float(v is not None) for v in turn.z]),
+            context=_row(context_of(of.duration_s, of.pause_ratio, turn.latency_s, overlap)),
+        )
+
+    def _now(self, text: str, us: bool) -> Now:
+        words = torch.tensor(self.words.encode(text))
+        now, yes = silent(self.trained.model, 1), torch.full((1,), float(us))
+        none = torch.zeros(1, dtype=torch.long)
+        if len(words):
+            now = now._replace(words=words)
+        on = torch.ones(1) if self.trained.model.config.eval_on == "both" else yes
+        return now._replace(n_words=none + len(words), n_mel=none, us=yes, on=on, shape=_row(shape_of(text)))
+
+
+def _row(values: object) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)[None]
+
+
+def _looked(foreseen: Foresight, text: str) -> Looked:
+    over_turns = foreseen.over_turns[0]  # (A, J + 1)
+    turns = _floats(over_turns.mean(0)[1:]) if len(over_turns) else []
+    words, weights = kept_tokens(text), _floats(foreseen.over_words)
+    return Looked(tuple(turns), tuple(zip(words, weights, strict=True)) if words and weights else ())
+
+
+def _floats(values: Tensor) -> list[float]:
+    return [float(value) for value in values]
