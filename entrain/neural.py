@@ -25,7 +25,6 @@ from entrain.turn import FEATURES, Turn, Vector
 from entrain.weights import Trained, silent
 from entrain.words import Words, kept_tokens
 
-
 RESUMED_TURNS = 200  # of a conversation that is taken up again: the last ones are encoded, in .4 s
 
 

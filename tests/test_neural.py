@@ -130,8 +130,8 @@ def test_conversations_do_not_mix(words: Words, a: int, b: int) -> None:
 
 
 def test_a_conversation_longer_than_memory_goes_on(words: Words, monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy, history, never_forgotten = Neural(trained(words), words), History("long"), talk(20)
     monkeypatch.setattr("entrain.history.MAX_TURNS", 12)
-    strategy, history = Neural(trained(words), words), History("long")
     for n in range(20):
         history.add(turn(n))
         strategy.predict(history, "Yes.")
