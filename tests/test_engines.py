@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,21 +64,23 @@ def test_a_conversation_that_kills_its_process_fails_alone(tmp_path):
     tasks.insert(2, task_of(talk("deadly", Deadly("a", 0, 1)), Settings(), tmp_path))
     made = {m.path: m for m in local(iter(tasks), jobs=2)}
     assert [bool(made[task.path].data) for task in tasks] == [True, True, False, True, True, True]
-    assert "the process that measured it died twice" in made[tasks[2].path].why
+    assert "the process that measured it died twice" in made[tasks[2].path].failure.why
 
 
-def test_processes_that_are_killed_lose_nothing(tmp_path):
-    talks, killed = long_talks(tmp_path, 4), []
+@pytest.mark.parametrize("noticed", [False, True])
+def test_processes_that_are_killed_lose_nothing(tmp_path, noticed):
+    talks, killed = long_talks(tmp_path, 6), []
 
     def kill_once(_: object) -> None:
         if not killed:
             killed.extend(p for p in psutil.Process().children() if "popen_loky" in " ".join(p.cmdline()))
             for process in killed:
                 process.kill()
+            time.sleep(0.5 * noticed)  # before more is given to them, or after
 
     summary = prepare_conversations(talks, tmp_path / "out", engine=partial(local, jobs=2), report=kill_once)
     assert killed
-    assert summary["failed"] == {}
+    assert summary["failed"] == []
     assert read_table(tmp_path / "out")["conv"].to_pylist() == [talk.id for talk in talks for _ in talk.turns]
 
 
@@ -122,7 +125,7 @@ def test_a_ray_cluster_of_which_a_node_is_killed_gives_the_same_table(tmp_path, 
     finally:
         cluster.shutdown()
     assert alive == [2]  # the head, which has no cores, and one worker
-    assert summary["failed"] == {}
+    assert summary["failed"] == []
     prepare_conversations(talks, tmp_path / "here", engine=here)
     assert (tmp_path / "ray" / "turns.parquet").read_bytes() == (
         tmp_path / "here" / "turns.parquet"

@@ -144,12 +144,13 @@ def test_a_conversation_that_fails_is_listed_and_retried(tmp_path):
     given = talks(3)
     given[1] = dataclasses.replace(given[1], audio={"a": (path, 0)})
     summary = prepare_conversations(given, tmp_path / "out", engine=Here())
-    assert list(summary["failed"]) == ["made talk/1"]
-    assert f"{path} is not readable as audio" in summary["failed"]["made talk/1"]
+    (failure,) = summary["failed"]
+    assert (failure["corpus"], failure["conv"]) == ("made", "talk/1")
+    assert f"{path} is not readable as audio" in failure["why"]
     assert in_table(tmp_path / "out") == ["talk/0", "talk/2"]
     tone(150, 4.0).write(path)
     again = Here()
-    assert prepare_conversations(given, tmp_path / "out", engine=again)["failed"] == {}
+    assert prepare_conversations(given, tmp_path / "out", engine=again)["failed"] == []
     assert again.made == ["talk/1"]
     assert in_table(tmp_path / "out") == ["talk/0", "talk/1", "talk/2"]
 
@@ -169,14 +170,27 @@ def test_a_conversation_that_fails_is_listed_and_retried(tmp_path):
 def test_turns_that_make_no_sense_fail_their_conversation(tmp_path, turns, says):
     good, bad = talks(1)[0], Conversation("made", "bad", turns)
     summary = prepare_conversations([bad, good], tmp_path, engine=Here())
-    assert says in summary["failed"]["made bad"]
+    assert [failure["conv"] for failure in summary["failed"]] == ["bad"]
+    assert says in summary["failed"][0]["why"]
     assert in_table(tmp_path) == ["talk/0"]
 
 
 def test_a_conversation_given_twice_is_listed_and_in_the_table_once(tmp_path):
     summary = prepare_conversations([*talks(2), talks(1)[0]], tmp_path, engine=Here())
-    assert list(summary["failed"]) == ["made talk/0, again"]
+    (failure,) = summary["failed"]
+    assert (failure["conv"], failure["why"]) == ("talk/0", "the corpus has it twice; the first was taken")
     assert in_table(tmp_path) == ["talk/0", "talk/1"]
+
+
+def test_corpora_may_have_conversations_of_the_same_name(tmp_path):
+    path = tmp_path / "none.wav"
+    bad = dataclasses.replace(talks(1, {"a": (path, 0)})[0], corpus="made talk/0", id="x")
+    same = dataclasses.replace(talks(1)[0], corpus="made", id="talk/0 x")
+    other = dataclasses.replace(talks(1)[0], corpus="other")
+    prepare_conversations([bad, same, talks(1)[0], other], tmp_path / "out", engine=Here())
+    table = read_table(tmp_path / "out")
+    assert table["corpus"].to_pylist() == ["made"] * 8 + ["other"] * 4
+    assert in_table(tmp_path / "out") == ["talk/0 x", "talk/0"]
 
 
 def test_no_turns_at_all_is_no_table_to_train_on(tmp_path):
@@ -287,7 +301,7 @@ def test_conversations_that_failed_are_listed_with_exit_code_1(tmp_path):
     stdout, stderr = run(tmp_path / "corpus", tmp_path / "out", "--json", code=1, layout="plain")
     assert "1 conversations failed; they are listed in" in stderr
     assert "Run again to retry" in stderr
-    assert "samples are NaN or infinite" in json.loads(stdout)["failed"]["corpus bad"]
+    assert "samples are NaN or infinite" in json.loads(stdout)["failed"][0]["why"]
     assert in_table(tmp_path / "out") == ["good"]
 
 

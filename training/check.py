@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -59,58 +60,51 @@ def check_columns(table: Any, name: str | Path) -> None:
 
 def check_values(table: Any, name: str | Path) -> None:
     """No null where there must be none, no NaN, no impossible time."""
+    refuse = partial(_refuse, table, name)
     for column in REQUIRED:
-        _refuse(table, name, table[column].is_null(), f"{column} is null")
+        refuse(table[column].is_null(), f"{column} is null")
     for column in (*NULLABLE, "start_s", "end_s", "duration_s", "pause_ratio"):
         bad = pc.invert(pc.is_finite(table[column]))
-        _refuse(table, name, bad, f"{column} is NaN or infinite; what is missing is null")
-    _refuse(table, name, pc.less(table["start_s"], 0.0), "start_s is negative")
-    _refuse(table, name, pc.less(table["end_s"], table["start_s"]), "end_s is before start_s")
+        refuse(bad, f"{column} is NaN or infinite; what is missing is null")
+    refuse(pc.less(table["start_s"], 0.0), "start_s is negative")
+    refuse(pc.less(table["end_s"], table["start_s"]), "end_s is before start_s")
 
 
 def check_order(table: Any, name: str | Path) -> None:
     """Conversations each in one piece, turns 0, 1 … with starts that don't fall, none doubled."""
+    refuse = partial(_refuse, table, name)
     conversation = _codes(table, "corpus", "conv")
     number, start_s = table["turn"].to_numpy(), table["start_s"].to_numpy()
     goes_on = np.diff(conversation, prepend=-1) == 0
-    _refuse(
-        table,
-        name,
-        ~goes_on & ~_first(conversation),
-        "this conversation is further up already; each stands once, in one piece",
-    )
-    step = np.where(goes_on, np.diff(number, prepend=0), number + 1)
-    _refuse(table, name, step == 0, "this turn is there twice")
-    _refuse(
-        table, name, step != 1, "turns are numbered 0, 1, 2 … in this order, and one is missing or misplaced"
-    )
-    _refuse(
-        table,
-        name,
-        goes_on & (np.diff(start_s, prepend=0.0) < 0),
-        "it starts before the turn above it; sort by start_s",
-    )
+    again = ~goes_on & ~_first(conversation)
+    refuse(again, "this conversation is further up already; each stands once, in one piece")
+    step: Any = np.where(goes_on, np.diff(number, prepend=0), number + 1)
+    refuse(step == 0, "this turn is there twice")
+    refuse(step != 1, "turns are numbered 0, 1, 2 … in this order, and one is missing or misplaced")
+    falls = goes_on & (np.diff(start_s, prepend=0.0) < 0)
+    refuse(falls, "it starts before the turn above it; sort by start_s")
     doubled = ~_first(_codes(table, "corpus", "conv", "speaker", "start_s", "end_s", "text"))
-    _refuse(table, name, doubled, "the same speaker says the same at the same time in a turn further up")
+    refuse(doubled, "the same speaker says the same at the same time in a turn further up")
 
 
 def check_reasons(table: Any, name: str | Path) -> None:
     """`missing` tells why of each feature that is null, and of no other. Distinct cells only are parsed: they are few."""
+    refuse = partial(_refuse, table, name)
     cells = table["missing"].combine_chunks().dictionary_encode()
     which = cells.indices.to_numpy()
     reasons = [_reasons(cell) for cell in cells.dictionary.to_pylist()]
     unreadable = np.array([told is None for told in reasons], bool)[which]
-    _refuse(table, name, unreadable, "missing is not JSON of feature → reason")
+    refuse(unreadable, "missing is not JSON of feature → reason")
     for feature in FEATURES:
         told = np.array([feature in (told or {}) for told in reasons], bool)[which]
         null = table[feature].is_null().to_numpy()
-        _refuse(table, name, null & ~told, f"{feature} is null, and `missing` does not say why")
-        _refuse(table, name, told & ~null, f"{feature} has a value, and `missing` says that it has none")
+        refuse(null & ~told, f"{feature} is null, and `missing` does not say why")
+        refuse(told & ~null, f"{feature} has a value, and `missing` says that it has none")
 
 
 def _reasons(cell: str) -> dict[str, str] | None:
     try:
-        found = json.loads(cell)
+        found: Any = json.loads(cell)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
@@ -118,7 +112,7 @@ def _reasons(cell: str) -> dict[str, str] | None:
 
 def _codes(table: Any, *columns: str) -> NDArray[np.int64]:
     """A number for each row `(N,)`, from 0: the same where they agree in these columns."""
-    codes: NDArray[np.int64] = np.zeros(table.num_rows, np.int64)
+    codes: Any = np.zeros(table.num_rows, np.int64)
     for column in columns:
         values = table[column].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
         codes = np.unique(codes * (values.max(initial=0) + 1) + values, return_inverse=True)[1]
@@ -134,10 +128,11 @@ def _first(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _refuse(table: Any, name: str | Path, bad: Any, why: str) -> None:
     """An error that names the first row where `bad` `(N,)` holds; null does not."""
-    bad = bad if isinstance(bad, np.ndarray) else pc.fill_null(bad, False).to_numpy()
-    if not bad.any():
+    mask: Any = bad if isinstance(bad, np.ndarray) else pc.fill_null(bad, False).to_numpy()
+    rows = np.flatnonzero(mask)
+    if not len(rows):
         return
-    row = int(np.argmax(bad))
+    row = int(rows[0])
     corpus, conv, turn = (table[column][row].as_py() for column in ("corpus", "conv", "turn"))
-    more = f" ({int(bad.sum())} rows are so)" if bad.sum() > 1 else ""
+    more = f" ({len(rows)} rows are so)" if len(rows) > 1 else ""
     raise TableError(f"{name}, row {row} ({corpus}, {conv}, turn {turn}): {why}{more}.")

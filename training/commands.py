@@ -69,8 +69,8 @@ def prepare(
         _print_prepared(summary, out)
     if failed := summary["failed"]:
         console.print(
-            f"[red]{len(failed)} conversations failed[/red]; they are listed in {out / 'prepare.json'}. "
-            f"Run again to retry. The first: {next(iter(failed))}: {next(iter(failed.values()))}",
+            f"[red]{len(failed)} conversations failed[/red]; they are listed in {out / 'prepare.json'}. Run again to retry. "
+            f"The first is {failed[0]['conv']}: {failed[0]['why']}",
             highlight=False,
         )
         raise typer.Exit(1)

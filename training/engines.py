@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from entrain.optional import require
-from entrain_training.parts import Made, Task, make
+from entrain_training.parts import Made, Task, failed, make
 
 Engine = Callable[[Iterator[Task]], Iterator[Made]]
 
@@ -33,7 +33,7 @@ def local(tasks: Iterator[Task], jobs: int | None = None) -> Iterator[Made]:
     try:
         while True:
             for task in islice(tasks, AHEAD * jobs - len(flying)):
-                flying[executor.submit(make, task)] = task
+                flying[_submit(executor, task)] = task
             if not flying:
                 return
             done = wait(flying, return_when=FIRST_COMPLETED).done
@@ -61,12 +61,21 @@ def _processes(jobs: int) -> Any:
     )
 
 
+def _submit(executor: Any, task: Task) -> Future[Made]:
+    try:
+        return executor.submit(make, task)
+    except RuntimeError as error:  # a process died since, and the executor has noticed
+        future: Future[Made] = Future()
+        future.set_exception(BrokenProcessPool(str(error)))
+        return future
+
+
 def _alone(task: Task) -> Made:
     executor = _processes(1)
     try:
-        return executor.submit(make, task).result()
+        return _submit(executor, task).result()
     except BrokenProcessPool:
-        return Made(task.path, why="the process that measured it died twice. Is there enough memory?")
+        return failed(task, "the process that measured it died twice. Is there enough memory?")
     finally:
         executor.shutdown(kill_workers=True)
 
@@ -103,9 +112,8 @@ def _connect(jobs: int | None, address: str | None) -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # entrain doesn't phone home, nor does what it starts
     start: dict[str, Any] = {"address": address}
     if address is None:
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = (
-            "0"  # Ray's switch for "this machine only": it takes 127.0.0.1
-        )
+        # Ray's switch for "this machine only", whatever the system: it takes 127.0.0.1.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         start = {"address": "local", "num_cpus": jobs or cores(), "include_dashboard": False}
     ray = require("ray", "pip install 'entrain[ray]'", EngineError)
     try:
@@ -125,4 +133,5 @@ def _fetch(ray: Any, reference: Any, task: Task) -> Made:
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        return Made(task.path, why=f"its Ray task failed {RETRIES + 1} times ({error})")
+        cause = getattr(error, "cause", None) or error
+        return failed(task, f"its Ray task failed ({type(cause).__name__}: {cause})")

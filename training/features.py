@@ -69,13 +69,14 @@ def measure(conversation: Conversation, settings: Settings = Settings()) -> Meas
 def features_of(turn: Spoken, audio: Audio | None, why: str, settings: Settings = Settings()) -> Features:
     """The corpus's own features if it has any; else the audio's; else, with no audio for the reason `why`, the rate alone where
     word times tell it. Each one that is None has its reason."""
+    duration_s = turn.end_s - turn.start_s
     if turn.features is not None:
-        own = {"duration_s": turn.end_s - turn.start_s} | turn.features.model_dump(exclude_unset=True)
-        own["missing"] = dict.fromkeys(FEATURES, "not in the corpus") | turn.features.missing
-        return Features(**own)
+        told = turn.features.model_dump(exclude_unset=True)
+        missing = {**dict.fromkeys(FEATURES, "not in the corpus"), **turn.features.missing}
+        return Features.model_validate({"duration_s": duration_s} | told | {"missing": missing})
     if audio is not None:
         return extract(audio, turn.text, turn.words, settings.profile)
-    duration_s, missing = turn.end_s - turn.start_s, dict.fromkeys(FEATURES, why)
+    missing = {str(name): why for name in FEATURES}
     unheard = Features(duration_s=duration_s, missing=missing, profile=settings.profile)
     return with_text(unheard, turn.text, turn.words)
 

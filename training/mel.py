@@ -39,9 +39,10 @@ def log_mel(audio: Audio) -> MelFrames:
 @lru_cache(maxsize=1)
 def _filters() -> NDArray[np.float64]:
     """Triangles on the Mel scale (2595·log10(1 + f/700)), each from its neighbours' middles: (40, 513)."""
-    low, high = 2595 * np.log10(1 + np.array([LOW_HZ, HIGH_HZ]) / 700)
-    edges_hz = 700 * (10 ** (np.linspace(low, high, N_BANDS + 2) / 2595) - 1)
+    low, high = (2595 * np.log10(1 + hz / 700) for hz in (LOW_HZ, HIGH_HZ))
+    edges_hz = 700 * (np.power(10.0, np.linspace(low, high, N_BANDS + 2) / 2595) - 1)
     hz = np.arange(N_FFT // 2 + 1) * RATE_HZ / N_FFT
-    rising = (hz - edges_hz[:-2, None]) / np.diff(edges_hz)[:-1, None]
-    falling = (edges_hz[2:, None] - hz) / np.diff(edges_hz)[1:, None]
+    low_hz, middle_hz, high_hz = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]  # (40, 1) each
+    rising = (hz - low_hz) / (middle_hz - low_hz)
+    falling = (high_hz - hz) / (high_hz - middle_hz)
     return np.maximum(0, np.minimum(rising, falling))

@@ -38,15 +38,6 @@ class Task:
     path: Path
 
 
-@dataclass(frozen=True)
-class Made:
-    """A part as the bytes of its Parquet file, for `path`; or none, and `why` it failed."""
-
-    path: Path
-    data: bytes = b""
-    why: str = ""
-
-
 class Told(Record):
     """What a part tells of itself, in its metadata."""
 
@@ -57,6 +48,24 @@ class Told(Record):
     cpu_s: float
     """… in so many seconds of one core, reading included."""
     notes: tuple[str, ...]
+
+
+class Failure(Record):
+    """A conversation that could not be prepared, and why."""
+
+    corpus: str
+    conv: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a task: a part, as what it tells and the bytes of the file at `path`; or a failure."""
+
+    path: Path
+    told: Told | None = None
+    data: bytes = b""
+    failure: Failure | None = None
 
 
 def make(task: Task) -> Made:
@@ -73,10 +82,15 @@ def make(task: Task) -> Made:
         check(table, task.conversation.id)
         file = io.BytesIO()
         pq.write_table(table, file, compression="zstd")
-        return Made(task.path, file.getvalue())
+        return Made(task.path, told, file.getvalue())
     except Exception as error:
-        told_well = isinstance(error, (ValueError, OSError))
-        return Made(task.path, why=str(error) if told_well else repr(error))
+        return failed(task, str(error) if isinstance(error, (ValueError, OSError)) else repr(error))
+
+
+def failed(task: Task, why: str) -> Made:
+    return Made(
+        task.path, failure=Failure(corpus=task.conversation.corpus, conv=task.conversation.id, why=why)
+    )
 
 
 def task_of(conversation: Conversation, settings: Settings, folder: Path) -> Task:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import islice
@@ -20,7 +20,7 @@ from entrain_training.columns import TABLE_VERSION
 from entrain_training.corpora import Conversation, guess_layout, read_corpus
 from entrain_training.engines import Engine, local
 from entrain_training.features import Settings
-from entrain_training.parts import Made, Task, Told, task_of, told_by
+from entrain_training.parts import Made, Task, Told, failed, task_of, told_by
 from entrain_training.table import FILE, replacing, write_table
 from entrain_training.tally import Tally
 
@@ -68,57 +68,54 @@ class Run:
     def __init__(self, out: Path, settings: Settings, report: Report) -> None:
         self.out, self.settings, self.report = out, settings, report
         self.tally = Tally()
-        self._names: dict[Path, str] = {}  # each part's conversation, in the corpus's order
+        self._done: dict[Path, bool] = {}  # of each part, in the corpus's order
         with self._writing():
             (out / "parts").mkdir(parents=True, exist_ok=True)
 
     def tasks(self, conversations: Iterable[Conversation]) -> Iterator[Task]:
         """For the conversations whose part is not there yet, or was made from something else."""
         for conversation in conversations:
-            task = task_of(conversation, self.settings, self.out / "parts")
-            name = f"{conversation.corpus} {conversation.id}"
             self.tally.skipped += conversation.skipped
-            if task.path in self._names:
-                self.tally.failed[f"{name}, again"] = "the corpus has it twice; the first was taken"
-                continue
-            self._names[task.path] = name
+            task = task_of(conversation, self.settings, self.out / "parts")
             told = told_by(task.path)
-            if told and told.fingerprint == task.fingerprint:
-                self._count(told, new=False)
-                continue
-            self.tally.n_remade += told is not None
-            yield task
+            if task.path in self._done:
+                self.take(failed(task, "the corpus has it twice; the first was taken"))
+            elif told and told.fingerprint == task.fingerprint:
+                self._count(task.path, told, new=False)
+            else:
+                self._done[task.path] = False
+                self.tally.n_remade += told is not None
+                yield task
 
     def take(self, made: Made) -> None:
         """Write a part, or list why there is none."""
-        if made.data:
+        if made.told:
             with self._writing(), replacing(made.path) as temporary:
                 temporary.write_bytes(made.data)
-        told = told_by(made.path) if made.data else None
-        if told:
-            self._count(told, new=True)
-        else:
-            self.tally.failed[self._names[made.path]] = made.why
+            self._count(made.path, made.told, new=True)
+        elif made.failure:
+            self.tally.failed.append(made.failure)
             self.report(self.tally)
 
     def finish(self, about: dict[str, Any]) -> dict[str, Any]:
         """The parts become the table, beside which the summary is written and returned."""
-        parts = [path for path, name in self._names.items() if name not in self.tally.failed]
+        parts = [path for path, done in self._done.items() if done]
         with self._writing():
             write_table(map(_read_part, parts), self.out / FILE, self.settings.mel)
-            for leftover in (self.out / "parts").glob("*.tmp"):  # of runs that were killed while they wrote
+            for leftover in self.out.rglob(".*.parquet.*.tmp"):  # of runs that were killed while they wrote
                 leftover.unlink()
             summary = about | _versions(self.settings) | self.tally.summary() | _contents(self.out / FILE)
             with replacing(self.out / "prepare.json") as temporary:
                 temporary.write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
         return summary
 
-    def _count(self, told: Told, new: bool) -> None:
+    def _count(self, path: Path, told: Told, new: bool) -> None:
+        self._done[path] = True
         self.tally.add(told, new)
         self.report(self.tally)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Generator[None]:
         try:
             yield
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import soundfile
 
@@ -47,7 +48,7 @@ class Recordings:
             return None, CUT_OFF
         try:
             file.seek(start)
-            frames = file.read(
+            frames: Any = file.read(
                 min(stop, file.frames) - start, dtype="float32", always_2d=True
             )  # (N, channels)
             return Audio(frames[:, channel], file.samplerate), ""

@@ -6,7 +6,7 @@ What is not known is null, never NaN; the column `missing` says why. Columns: `c
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -63,7 +63,7 @@ def write_table(tables: Iterable[Any], path: Path, mel: bool = False) -> int:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path]:
     """A name to write to. It becomes `path` in one step at the end; if writing fails, it goes and `path` stays as it was."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:

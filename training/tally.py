@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from entrain_training.parts import Told
+from entrain_training.parts import Failure, Told
 
 
 @dataclass
@@ -23,8 +23,8 @@ class Tally:
     """Conversations done in an earlier run."""
     n_remade: int = 0
     """Done before, but with other settings, from other turns or audio, or by another entrain."""
-    failed: dict[str, str] = field(default_factory=dict[str, str])
-    """Conversation → why it is not in the table."""
+    failed: list[Failure] = field(default_factory=list[Failure])
+    """The conversations that are not in the table."""
     skipped: list[str] = field(default_factory=list[str])
     """What the corpus's reader left out."""
     notes: list[str] = field(default_factory=list[str])
@@ -64,7 +64,7 @@ class Tally:
             "cpu_s": round(self.cpu_s, 2),
             "real_time_factor_per_core": self.real_time_factor,
             "wall_s": round(self.wall_s, 2),
-            "failed": self.failed,
+            "failed": [failure.model_dump() for failure in self.failed],
             "skipped": self.skipped,
             "notes": self.notes,
         }
