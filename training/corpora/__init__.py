@@ -83,7 +83,8 @@ def read_corpus(root: str | Path, layout: str = "auto") -> Iterator[Conversation
     root = Path(root)
     if not root.exists():
         raise CorpusError(f"there is no {root}; give the corpus's folder or file.")
-    module = _module(layout if layout != "auto" else guess_layout(root))
+    layout = guess_layout(root) if layout == "auto" else layout
+    module = _module(layout)
     empty = True
     for conversation in module.read(root):
         empty = False
