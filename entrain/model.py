@@ -67,7 +67,7 @@ class ModelConfig(Record):
     teacher_force_on: Whose = "us"
     """Whose turns enter as predicted where the teacher is absent. A partner's turns are otherwise always as recorded."""
 
-    word_dim: int = 53
+    word_dim: int = Field(default=53, ge=1)
     vocabulary: str = ""
     """Id of the word vectors (`Words.id`); others are refused."""
     tokeniser: str = TOKENISER
@@ -195,18 +195,17 @@ class TurnEncoder(nn.Module):
         the longest."""
         if len(lengths) == 1:
             return self.rnn(flat[None])[0][0]
+        if torch.is_grad_enabled() and not flat.is_cuda:
+            return both_ways(self.rnn, flat, lengths)
         place, sizes = packing(lengths)
-        states = self.rnn(PackedSequence(flat[place], sizes))[0].data
+        states = self.rnn(PackedSequence(flat[place], sizes.cpu()))[0].data
         return torch.empty_like(states).index_copy(0, place, states)
 
     def attend(self, states: Tensor, owner: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
         """States (W, 2·n_hidden), the sequence each belongs to (W,), queries (S, n_query) → vectors (S, 2·n_hidden), 0 for empty
         sequences, and weights (W,)."""
         energy = torch.tanh(self.of_state(states) + self.of_query(query)[owner])
-        score = self.score(energy)[
-            :, 0
-        ]  # at most Σ|weights|, so exp is safe without each sequence's own maximum
-        mass = torch.exp(score)
+        mass = torch.exp(self.score(energy)[:, 0])  # of Σ|weights| at most: safe without each one's maximum
         total = torch.zeros_like(query[:, 0]).index_add(0, owner, mass)
         weights = mass / total[owner]
         return states.new_zeros(len(query), states.shape[1]).index_add(
@@ -280,7 +279,7 @@ class Model(nn.Module):
         text, over_words = self._read(self.word_encoder, now.words, now.n_words, state.feature, now.shape)
         ahead = self._ahead(state.feature, text, now.us)
         attended, over_turns = self._attend_past(state, ahead)
-        given = torch.cat([ahead, attended], -1)
+        given = self.dropout(torch.cat([ahead, attended], -1))
         decoder = torch.where(now.on[:, None] > 0, _cell(self.decoder, given, state.decoder), state.decoder)
         location, scale = self._decode(given, decoder)
         return Foresight(location, scale, over_turns, over_words, text, decoder)
@@ -289,7 +288,7 @@ class Model(nn.Module):
         """The state after the turn, as it was really said. `foreseen`: what `foresee` gave for the words that were said."""
         heard, _ = self._read(self.mel_encoder, now.mel, now.n_mel, state.feature)
         known = self._of_features(now.z * now.valid, now.valid, now.us, now.context)
-        feature = _cell(self.feature_encoder, known, state.feature)
+        feature = _cell(self.feature_encoder, self.dropout(known), state.feature)
         state = state._replace(feature=feature, decoder=foreseen.decoder)
         return self._remember(state, torch.cat([feature, foreseen.text, heard], -1), now.us)
 
@@ -304,10 +303,11 @@ class Model(nn.Module):
         The one loop over turns. Predictions enter detached, so `forward` of the result has the very gradients of a loop that feeds
         back as it goes. Without dropout: noise on what is fed back is not what the model would say.
         """
-        drawn = torch.rand((*batch.z.shape[:2], N if each == "feature" else 1), generator=generator).to(
-            batch.z
-        )
-        replaced = (drawn >= p_teacher) & batch.counted(self.config.teacher_force_on)[..., None] & batch.valid
+        size = (*batch.z.shape[:2], N if each == "feature" else 1)
+        drawn = torch.rand(size, generator=generator).to(batch.z)
+        # What is not predicted stays as recorded, and what was not measured stays unknown.
+        fed_back = batch.counted(self.config.teacher_force_on) & batch.counted(on)
+        replaced = (drawn >= p_teacher) & fed_back[..., None] & batch.valid
         if not replaced.any():
             return batch
         was_training, z = self.training, batch.z.clone()
@@ -407,8 +407,8 @@ class Model(nn.Module):
     def _remember(self, state: State, turn: Tensor, us: Tensor) -> State:
         if self.config.attention == "none":
             return state
-        keys = torch.cat([state.keys, self.key(self.dropout(turn))[:, None]], 1)
-        values = torch.cat([state.values, self.value(self.dropout(turn))[:, None]], 1)
+        keys = torch.cat([state.keys, self.key(turn)[:, None]], 1)
+        values = torch.cat([state.values, self.value(turn)[:, None]], 1)
         return state._replace(keys=keys, values=values, us=torch.cat([state.us, us.view(-1, 1)], 1))
 
     def _run_decoder(self, given: Tensor, chosen: Tensor) -> Tensor:
@@ -460,14 +460,41 @@ class Turns:
 
 
 def packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the elements of sequences that lie one after the other stand in a PackedSequence: indices (W,), batch sizes."""
+    """Sequences that lie one after the other → the order of their elements in a PackedSequence (W,), and its batch sizes: all firsts,
+    the longest sequence's first, then all seconds, and so on."""
     rank = torch.empty_like(lengths)
     rank[torch.argsort(lengths, descending=True, stable=True)] = torch.arange(
         len(lengths), device=lengths.device
     )
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
     within = torch.arange(len(owner), device=lengths.device) - (lengths.cumsum(0) - lengths)[owner]
-    return torch.argsort(within * len(lengths) + rank[owner]), torch.bincount(within).cpu()
+    return torch.argsort(within * len(lengths) + rank[owner]), torch.bincount(within)
+
+
+def both_ways(rnn: nn.GRU, flat: Tensor, lengths: Tensor) -> Tensor:
+    """A bidirectional GRU over sequences that lie one after the other: (W, n_in) → (W, 2·H), as `rnn` gives for each alone.
+
+    To train on CPUs, where torch's own takes twice the time: there the gradient of each step is a tensor as large as all the steps.
+    Here both directions take a step at once.
+    """
+    place, sizes = packing(lengths)
+    first_and_last = torch.repeat_interleave(2 * lengths.cumsum(0) - lengths - 1, lengths)
+    orders = place, (first_and_last - torch.arange(len(flat), device=flat.device))[place]
+    (w, v, b, c), (w_back, v_back, b_back, c_back) = rnn.all_weights
+    given = [F.linear(flat[orders[0]], w, b), F.linear(flat[orders[1]], w_back, b_back)]
+    of_state, bias = torch.stack([v, v_back]).transpose(1, 2), torch.stack([c, c_back])[:, None]
+    parts = [2 * rnn.hidden_size, rnn.hidden_size]
+    hidden, states = flat.new_zeros(2, len(lengths), rnn.hidden_size), list[Tensor]()
+    for step in torch.split(torch.stack(given), [int(n) for n in sizes], 1):  # (2, n, 3·H): n are that long
+        hidden = hidden[:, : step.shape[1]]
+        gates, new = torch.split(step, parts, -1)
+        gates_of_state, new_of_state = torch.split(torch.baddbmm(bias, hidden, of_state), parts, -1)
+        reset, keep = torch.sigmoid(gates + gates_of_state).chunk(2, -1)
+        hidden = torch.lerp(torch.tanh(new + reset * new_of_state), hidden, keep)
+        states.append(hidden)
+    onwards, back = torch.cat(states, 1)
+    empty = torch.empty_like(onwards)
+    return torch.cat([empty.index_copy(0, orders[0], onwards), empty.index_copy(0, orders[1], back)], -1)
 
 
 def _owners(lengths: Tensor, flat: Tensor) -> Tensor:

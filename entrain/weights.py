@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import PositiveFloat, TypeAdapter, ValidationError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from entrain.model import CONTEXT, MEL_BANDS, SHAPE, Model, ModelConfig, N, Now, State
@@ -56,14 +57,8 @@ class Trained:
             "sha256": hashlib.sha256(content).hexdigest(),
             "card": self.card,
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / "model.safetensors", content)
-            _write(folder / "config.json", (json.dumps(record, indent=1) + "\n").encode())
-        except OSError as error:
-            raise WeightsError(
-                f"the model can't be written to {folder} ({error}). Make room or give another folder."
-            ) from error
+        _write(folder / "model.safetensors", content)
+        _write(folder / "config.json", (json.dumps(record, indent=1) + "\n").encode())
         return folder
 
     @classmethod
@@ -81,16 +76,17 @@ class Trained:
         try:
             model = Model(ModelConfig.model_validate(record["model"]))
             model.load_state_dict(import_module("safetensors.torch").load(content))
-            known = cls(model.eval(), record["learnt"], tuple(record["usual"]), record.get("card", {}))
-        except (KeyError, TypeError, ValidationError, RuntimeError) as error:
+            learnt = TypeAdapter(dict[str, Learnt]).validate_python(record["learnt"])
+            usual = TypeAdapter(tuple[PositiveFloat, ...]).validate_python(record["usual"])
+        except (KeyError, TypeError, ValidationError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
                 f"{root / 'config.json'} does not describe the weights beside it: {error}"
             ) from error
-        if set(known.learnt) != set(FEATURES) or len(known.usual) != N:
+        if model.config.features != FEATURES or set(learnt) != set(FEATURES) or len(usual) != N:
             raise WeightsError(
-                f"{root / 'config.json'}: `learnt` and `usual` need a value for each of {', '.join(FEATURES)}."
+                f"{root / 'config.json'}: `model.features`, `learnt` and `usual` must be of {', '.join(FEATURES)}."
             )
-        return known
+        return cls(model.eval(), learnt, usual, record.get("card", {}))
 
     def check_words(self, words: Words) -> None:
         """Raises `WeightsError` if the model was trained with other vectors, or another tokeniser, than these."""
@@ -130,12 +126,19 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            f"the model can't be written to {path} ({error}). Make room or give another folder."
+        ) from error
 
 
 # --- ONNX -------------------------------------------------------------------------------------------------------------
@@ -189,12 +192,11 @@ def export_onnx(trained: Trained, path: str | Path) -> Path:
     graph = program.model_proto
     del graph.graph.value_info[:]  # shapes between, some of them the example's
     used = {name for node in graph.graph.node for name in node.input}
+    # Where the variant does not look, the example's lengths are written: inputs that must not be asked for, and one output.
     for unread in [given for given in graph.graph.input if given.name not in used]:
-        graph.graph.input.remove(
-            unread
-        )  # what this variant does not look at: the example's length is written there
+        graph.graph.input.remove(unread)
     for output in graph.graph.output:
-        if output.name == "over_words":  # and there
+        if output.name == "over_words":
             output.type.tensor_type.shape.dim[0].dim_param = "words"
     content = {"schema": SCHEMA, "vocabulary": config.vocabulary, "tokeniser": config.tokeniser}
     onnx.helper.set_model_props(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -21,10 +22,10 @@ SHIPPED = "glove-6b-50d.safetensors"
 TOKENISER = "entrain-words-1"
 """Names what `tokens` does: lower case, contractions parted as GloVe's own tokeniser does, no punctuation. Change it, change this."""
 
-TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:[-'][^\W\d_]+)*|[^\W\d_]")
-CONTRACTION = re.compile(r"(?<=[a-z])(n't|'(?:s|re|ve|ll|d|m))$")
+TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:[-'][^\W\d_]+)*")
+CONTRACTION = re.compile(r"(?<=\w)(n't|'(?:s|re|ve|ll|d|m))$")
 PARTED = {"cannot": ("can", "not"), "gonna": ("gon", "na"), "gotta": ("got", "ta"), "wanna": ("wan", "na")}
-MAX_WORDS = 64  # of a turn: its first 32 and last 32; 97 % of turns in the AMI table are shorter
+MAX_WORDS = 64  # of a turn: its first 32 and last 32; 95 % of the turns in the AMI table have no more
 EXTRA = 3  # beside the vector: is it unknown, how many syllables, how many letters
 
 
@@ -38,7 +39,7 @@ class Words:
     def __init__(self, vectors: Any, id: str) -> None:
         """`vectors`: a gensim `KeyedVectors`. `id` names the table and its content."""
         self.vectors, self.id = vectors, id
-        self.table = np.vstack([np.zeros((1, vectors.vector_size)), vectors.vectors]).astype(np.float32)
+        self.table = np.pad(np.asarray(vectors.vectors, np.float32), ((1, 0), (0, 0)))
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Words:
@@ -90,10 +91,10 @@ def tokens(text: str) -> list[str]:
     text = unicodedata.normalize("NFC", text).lower().replace("’", "'").replace("_", "")
     found: list[str] = []
     for word in TOKEN.findall(text):
-        part = CONTRACTION.search(word)
-        stem = word[: part.start()] if part else word
-        found += PARTED.get(stem, [s for s in re.split(r"[-']", stem) if s])
-        found += [part.group()] if part else []
+        endings: list[str] = []
+        while part := CONTRACTION.search(word):  # "I'd've" has two
+            word, endings = word[: part.start()], [part.group(), *endings]
+        found += [*PARTED.get(word, re.split(r"[-']", word)), *endings]
     return found
 
 
@@ -120,8 +121,21 @@ def _from_file(path: Path) -> Words:
         )
     except FileNotFoundError as error:
         raise WordsError(f"there is no {path}; give a file of word vectors.") from error
-    except (ValueError, EOFError, OSError, IndexError) as error:
-        raise WordsError(f"{path} holds no word vectors that gensim can read: {error}") from error
+    except (ValueError, TypeError, EOFError, OSError, MemoryError, zlib.error) as error:
+        raise WordsError(
+            f"{path} holds no word vectors that gensim can read: {str(error) or type(error).__name__}"
+        ) from error
+    known = [
+        word for word in vectors.index_to_key if word is not None
+    ]  # gensim leaves gaps for doubled words
+    vectors.index_to_key, vectors.vectors = known, vectors.vectors[: len(known)]
+    if not vectors.vectors.size:
+        raise WordsError(
+            f"{path} has {len(known)} words of {vectors.vector_size} values; at least one of each is needed."
+        )
+    if not (finite := np.isfinite(vectors.vectors).all(1)).all():
+        word = known[finite.argmin()]
+        raise WordsError(f"{path}: the vector of {word!r} is not finite; leave it out or mend it.")
     return Words(vectors, f"{path.name.split('.')[0]}-{_digest(vectors)}")
 
 
