@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,8 @@ from entrain_training.features import Settings  # noqa: E402
 from entrain_training.parts import make, task_of  # noqa: E402
 from entrain_training.prepare import prepare_conversations  # noqa: E402
 from entrain_training.table import read_table  # noqa: E402
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'entrain[ray]'")
 
 
 @dataclass(frozen=True)
@@ -84,16 +90,23 @@ def test_processes_that_are_killed_lose_nothing(tmp_path, noticed):
     assert read_table(tmp_path / "out")["conv"].to_pylist() == [talk.id for talk in talks for _ in talk.turns]
 
 
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Any:
-    if "ray" not in sys.modules:
-        monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # this machine only: 127.0.0.1
-        monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    return pytest.importorskip("ray", reason="pip install 'entrain[ray]'")
+def working(node: Any) -> Any:
+    """A process of this Ray node that is in the middle of a conversation."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s:
+        for process in raylet.children(recursive=True):
+            if process.cmdline()[:1] == ["ray::make"]:
+                return process
+    raise AssertionError("the node has nothing to do")
 
 
+@needs_ray
 @pytest.mark.slow
-def test_a_ray_cluster_of_which_a_node_is_killed_gives_the_same_table(tmp_path, ray):
+def test_a_ray_cluster_of_which_a_node_is_killed_gives_the_same_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # this machine only: 127.0.0.1
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
     from ray.cluster_utils import Cluster
 
     watch = {
@@ -101,19 +114,14 @@ def test_a_ray_cluster_of_which_a_node_is_killed_gives_the_same_table(tmp_path, 
         "health_check_period_ms": 300,
         "health_check_failure_threshold": 3,
     }
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": watch},
-    )
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": watch}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     alive: list[int] = []
 
     def kill_a_node(tally) -> None:
         if tally.n_conversations == 3:
-            for process in psutil.Process(nodes[1].all_processes["raylet"][0].process.pid).children(
-                recursive=True
-            ):
-                process.kill()  # its workers too, in the middle of a conversation
+            working(nodes[1]).kill()
             cluster.remove_node(nodes[1], allow_graceful=False)
         if tally.n_conversations == 10:
             alive.append(sum(node["Alive"] for node in ray.nodes()))
@@ -132,22 +140,34 @@ def test_a_ray_cluster_of_which_a_node_is_killed_gives_the_same_table(tmp_path, 
     ).read_bytes()
 
 
+@needs_ray
 @pytest.mark.slow
-def test_a_ray_started_here_listens_on_the_loopback_only(tmp_path, ray):
+def test_a_ray_started_here_listens_on_the_loopback_only(tmp_path):
+    (tmp_path / "t.csv").write_text("conv,speaker,start,end\none,a,0,1\none,b,1,2\n")
+    command = [sys.executable, "-m", "entrain", "prepare", str(tmp_path / "t.csv"), str(tmp_path / "out")]
+    options = ["--layout", "table", "--engine", "ray", "--jobs", "1", "--json"]
     heard: set[str] = set()
-
-    def listen(_: object) -> None:
-        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
-            heard.update(
-                c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN
-            )
-
-    prepare_conversations([talk("one")], tmp_path, engine=partial(on_ray, jobs=1), report=listen)
-    assert heard
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+    while process.poll() is None:
+        heard |= listening(process.pid)
+        time.sleep(0.05)
+    assert json.loads(process.communicate()[0])["n_turns"] == 2
     assert {ip.removeprefix("::ffff:") for ip in heard} == {"127.0.0.1"}
 
 
+def listening(pid: int) -> set[str]:
+    """The addresses where a process or its children wait for connections."""
+    found: set[str] = set()
+    with contextlib.suppress(psutil.Error):
+        for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                sockets = process.net_connections("inet")
+                found.update(s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN)
+    return found
+
+
+@needs_ray
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_a_sentence(ray):
+def test_a_cluster_that_is_not_there_is_a_sentence():
     with pytest.raises(EngineError, match="Ray at nonsense can't be used"):
         list(on_ray(iter([]), address="nonsense"))

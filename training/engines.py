@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -56,9 +55,7 @@ def cores() -> int:
 
 def _processes(jobs: int) -> Any:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return import_module("loky").ProcessPoolExecutor(
-        max_workers=jobs, timeout=IDLE_S, initializer=_leave_interrupts_to_the_host, env=threads
-    )
+    return import_module("loky").ProcessPoolExecutor(max_workers=jobs, timeout=IDLE_S, env=threads)
 
 
 def _submit(executor: Any, task: Task) -> Future[Made]:
@@ -78,10 +75,6 @@ def _alone(task: Task) -> Made:
         return failed(task, "the process that measured it died twice. Is there enough memory?")
     finally:
         executor.shutdown(kill_workers=True)
-
-
-def _leave_interrupts_to_the_host() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # --- Ray ----------------------------------------------------------------------------------------------------------------
