@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from entrain_training import commands
-
 if TYPE_CHECKING:
+    from entrain.neural import Neural
     from entrain.strategy import WizardOfOz
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 history_app = typer.Typer(no_args_is_help=True, help="Stored conversations: list, export, import, delete.")
 app.add_typer(history_app, name="history")
+commands: Any = import_module("entrain_training.commands")  # is training/, which pyright can't find
 console = Console(stderr=True)  # progress and remarks; stdout is for results
 
 TTS = Annotated[
@@ -35,7 +36,10 @@ TTS = Annotated[
 ]
 Engine = Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")]
 Strategy = Annotated[
-    str, typer.Option(help="What to aim at: weighted, matching, neutral, or wizard: you decide.")
+    str,
+    typer.Option(
+        help="What to aim at: neural[:folder] (the model), weighted, matching, neutral, or wizard: you decide."
+    ),
 ]
 Strength = Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice alone, 1 goes all the way.")]
 Profile = Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")]
@@ -117,7 +121,7 @@ def converse(
         Path | None, typer.Option(help="What the user says, a turn a line; without it, it is recognised.")
     ] = None,
     tts: TTS = "hibari",
-    strategy: Strategy = "weighted",
+    strategy: Strategy = "neural",
     strength: Strength = 1.0,
     engine: Engine = "psola",
     voice: Profile = None,
@@ -222,11 +226,16 @@ def report(
         str, typer.Argument(help="A conversation.jsonl, an exported .json, or the id of a stored one.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
+    attention: Annotated[bool, typer.Option(help="Show where the model looks for each reply.")] = True,
+    model: Annotated[Path | None, typer.Option(help="Folder of that model (default: what ships).")] = None,
     store: Annotated[
         str | None, typer.Option(help="Where stored conversations are.", envvar="ENTRAIN_STORE")
     ] = None,
 ) -> None:
-    """One self-contained page about a conversation: both voices over time, plan against realised, and players."""
+    """One self-contained page about a conversation: both voices over time, plan against realised, and players.
+
+    Where the model looks for each reply is shown whatever strategy chose its sound then.
+    """
     from entrain.converse import read_conversation
     from entrain.report import write_report
 
@@ -237,7 +246,8 @@ def report(
             for i, turn in enumerate(turns)
             if turn.audio_file and Path(turn.audio_file).exists()
         }
-        write_report(turns, out, title=f"Conversation {Path(source).stem}", audio=audio)
+        looked = _neural(model).look(turns) if attention else {}
+        write_report(turns, out, title=f"Conversation {Path(source).stem}", audio=audio, looked=looked)
     console.print(f"Now open {out} in a browser.")
 
 
@@ -370,7 +380,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the demonstration.")] = Path(
         "demo-out"
     ),
-    strategy: Strategy = "weighted",
+    strategy: Strategy = "neural",
 ) -> None:
     """The main job on a real reading that ships with the recogniser: as it was read, slower and lower, faster and higher. The
     same replies come out differently, and measurably so."""
@@ -456,6 +466,12 @@ def _ask(wizard: WizardOfOz) -> Callable[[str, str], None]:
             wizard.set(**{name: float(z)})
 
     return ask
+
+
+def _neural(model: Path | None) -> Neural:
+    from entrain.neural import Neural
+
+    return Neural(model)
 
 
 def _number(value: float | None) -> str:
