@@ -21,6 +21,7 @@ import typer
 
 from entrain.audio import Audio
 from entrain.prosody import extract
+from entrain.syllables import count_syllables
 from entrain.turn import FEATURES, SCHEMA
 
 LOW_HIGH_ST = 8.1  # 160 Hz parts low voices from high ones
@@ -55,13 +56,15 @@ def games(root: Path) -> Iterator[tuple[str, Audio]]:
 
 
 def rates(root: Path) -> dict[str, list[float]]:
-    """Syllables per second by speaker, of turns of four syllables and more (shorter ones are mostly "okay")."""
+    """Syllables per second by speaker, of turns of four syllables and more (shorter ones are mostly "okay"); counted as live, not as
+    the tables do, whose vowel groups are 7 % more."""
     found: dict[str, list[float]] = defaultdict(list)
     for name in ("ami", "primock57"):
         with gzip.open(root / "conversations" / f"{name}.csv.gz", "rt", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                if row["rate"] and int(row["n_syll"]) >= 4:
-                    found[f"{name}/{row['conv']}/{row['speaker']}"].append(float(row["rate"]))
+                n_syllables, speech_s = count_syllables(row["text"]), float(row["speech_s"] or 0)
+                if n_syllables >= 4 and speech_s > 0:
+                    found[f"{name}/{row['conv']}/{row['speaker']}"].append(n_syllables / speech_s)
     return found
 
 

@@ -1,8 +1,9 @@
 """Turn-table CSV: one row a turn (.csv, .csv.gz, or a folder of them).
 
 Required: conv, speaker, start, end (seconds). Optional: corpus (else the file's name), group, text, speech_s (seconds of speech),
-n_syll, and any of the seven features by name; `rate` is another name for rate_syll_s; turn and n_words are allowed and not used.
-An empty cell: not known. The turns are the table's own, they are not joined again.
+n_syll, rate, and any of the seven features by name; turn and n_words are allowed and not used. An empty cell: not known. The turns are
+the table's own, they are not joined again. Syllables are counted anew from text, as live, where text and speech_s are given: `rate`,
+by whatever count it was, is taken where they are not (a table's vowel groups are 7 % more than a pronouncing dictionary's syllables).
 
 A name is the same person wherever it stands in a corpus, but letters and numbers ("A") only tell the speakers of one conversation
 apart (`transcript.person`). Conversations that may share people whom their names don't show have the same `group`. Where a corpus
@@ -17,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from entrain.syllables import count_syllables
 from entrain.turn import FEATURES, Features
 from entrain_training.corpora import Conversation, CorpusError, Spoken
 from entrain_training.corpora.rows import Row, csv_rows, header
@@ -96,17 +98,19 @@ def _turn(row: Row, speaker: str) -> Spoken:
 
 def _features(row: Row, duration_s: float) -> Features:
     values: dict[str, Any] = {name: row.number(name) for name in FEATURES}
-    rate = row.number("rate") if values["rate_syll_s"] is None else values["rate_syll_s"]
-    if rate is not None and rate <= 0:
-        row.refuse(f"the rate is {rate:g}; it must be above 0, or empty where there are no syllables.")
-    values["rate_syll_s"] = rate
-    speech_s = row.number("speech_s")
+    speech_s, n_syllables = row.number("speech_s"), count_syllables(row.text("text"))
+    for name in ("rate", "rate_syll_s"):
+        rate = row.number(name)
+        if rate is not None and rate <= 0:
+            row.refuse(f"the {name} is {rate:g}; it must be above 0, or empty where there are no syllables.")
+    counted = n_syllables / speech_s if n_syllables and speech_s and speech_s > 0 else row.number("rate")
+    rate = values["rate_syll_s"] = counted if values["rate_syll_s"] is None else values["rate_syll_s"]
     return Features(
         **values,
         duration_s=duration_s,
         # A speaker's own units may overlap: 67 turns of Spjallrómur have more speech than time, one of AMI less than none.
         speech_s=duration_s if speech_s is None else min(max(speech_s, 0.0), duration_s),
-        n_syllables=round(row.number("n_syll") or 0),
+        n_syllables=n_syllables or round(row.number("n_syll") or 0),
         rate_source="none" if rate is None else "words",
         missing={name: "not in the table" for name, value in values.items() if value is None},
     )
