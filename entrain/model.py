@@ -413,9 +413,7 @@ class Model(nn.Module):
 
     def _run_decoder(self, given: Tensor, chosen: Tensor) -> Tensor:
         """The decoder over the chosen turns only, as if the others were not there: (B, T, H)."""
-        n = int(chosen.sum(1).max())
-        if n == 0:
-            return given.new_zeros(*chosen.shape, self.config.hidden)
+        n = max(1, int(chosen.sum(1).max()))
         order = torch.argsort((~chosen).int(), dim=1, stable=True)[:, :n, None]  # (B, n, 1)
         states = self.decoder(given.gather(1, order.expand(-1, -1, given.shape[-1])))[0]
         empty = given.new_zeros(*chosen.shape, self.config.hidden)
@@ -541,5 +539,6 @@ def negative_log_likelihood(kind: Likelihood, error: Tensor, scale: Tensor) -> T
 def masked_loss(config: ModelConfig, predicted: Predicted, batch: Batch, loss_on: Whose = "us") -> Tensor:
     """Mean over the valid features of the turns that count; 0 (with a gradient) where there are none."""
     mask = batch.counted(loss_on)[..., None] & batch.valid
-    loss = negative_log_likelihood(config.likelihood, batch.target - predicted.location, predicted.scale)
-    return torch.where(mask, loss, 0.0).sum() / mask.sum().clamp(min=1)
+    error = torch.where(mask, batch.target - predicted.location, 0.0)
+    loss = negative_log_likelihood(config.likelihood, error, predicted.scale)
+    return (loss * mask).sum() / mask.sum().clamp(min=1)
