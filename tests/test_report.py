@@ -17,6 +17,7 @@ import pytest
 
 from entrain.audio import Audio
 from entrain.report import DIMENSIONS, Dimension, aim, clock, missed, number, told_as, write_report
+from entrain.strategy import Looked
 from entrain.turn import FEATURES, Features, Turn
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "source", "wbr"}
@@ -418,6 +419,39 @@ def test_five_hundred_turns(tmp_path: Path) -> None:
     assert len(table_of(page, "targets")) == 250
     assert "minutes" in page.all("svg")[0].text
     assert len(page.source) < 3_000_000
+
+
+def test_where_the_model_looked_is_told_with_the_turns_and_words(tmp_path: Path) -> None:
+    weights = (
+        0.05,
+        0.1,
+        0.01,
+        0.2,
+        0.3,
+        0.02,
+        0.15,
+    )  # of the seven turns before the last; the rest is on no turn
+    words = (("These", 0.25), ("<b>", 0.75))
+    looked = {1: Looked((0.4,), ()), 7: Looked(weights, words)}
+    page = Page(write_report(make_turns(), tmp_path / "r.html", looked=looked))
+    told = page.all("details", class_="looked")
+    assert len(told) == 2  # other turns say nothing of it
+    links = told[1].all("a")
+    assert [link.attributes["href"] for link in links] == [
+        f"#turn-{i}" for i in (1, 2, 4, 5, 6, 7)
+    ]  # the six that count most
+    assert links[3].text == "5 · user 30%"
+    assert "--weight: 30%" in str(links[3].attributes["style"])
+    assert [word.text for word in told[1].all("p")[1].all("span", class_="weight")] == [
+        "These 25%",
+        "<b> 75%",
+    ]
+    assert "Its words" not in told[0].text
+
+
+def test_the_first_turn_of_a_talk_had_none_before_it(tmp_path: Path) -> None:
+    page = Page(write_report([bare("agent")], tmp_path / "r.html", looked={0: Looked((), (("Hi", 1.0),))}))
+    assert "There was no turn before it." in page.all("details", class_="looked")[0].text
 
 
 def test_audio_for_a_turn_that_is_not_there(tmp_path: Path) -> None:
