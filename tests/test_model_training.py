@@ -130,6 +130,8 @@ def test_both_sides_are_fed_back_where_both_are_predicted() -> None:
     changed = free.z != batch.z
     assert torch.equal(changed, batch.real[..., None] & batch.valid)
     same(free.z[changed], model(free, "both").location[changed])
+    by_default = model_of("words", train_on="both").free_run(batch, on="both")
+    assert torch.equal(by_default.z != batch.z, ours(batch))
     of_us = model.free_run(batch, on="us").z != batch.z  # a partner who isn't predicted stays as recorded
     assert torch.equal(of_us, ours(batch))
 
