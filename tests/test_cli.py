@@ -73,6 +73,17 @@ def test_a_conversation_from_files_then_its_report_and_history(tmp_path):
 
     entrain("report", str(out / "conversation.jsonl"), "-o", str(tmp_path / "again.html"))
     assert "Fail better" in (tmp_path / "again.html").read_text()
+    for page in (out / "report.html", tmp_path / "again.html"):
+        assert page.read_text().count("Where the model looked") == 2
+    following = {
+        strategy: json.loads(
+            entrain("say", "Try again, then.", "--after", str(out / "conversation.jsonl"), "--strategy", strategy,
+                    "-o", str(tmp_path / "next.wav"), "--json")
+        )
+        for strategy in ("neural", "neutral")
+    }  # fmt: skip
+    assert following["neural"]["f0_mean_st"] != following["neutral"]["f0_mean_st"]
+    assert following["neutral"]["engine"] == "none"
     measures = json.loads(entrain("measure", str(out / "conversation.jsonl"), "--draws", "20", "--json"))
     assert {m["name"]: m["n"] for m in measures}["global_proximity"] == 4
     assert entrain("history", "list", "--store", store).split() == ["b"]
@@ -108,6 +119,9 @@ def test_doctor_finds_what_the_main_job_needs():
         (["features", BECKETT, "--profile", "x"], "Select one of"),
         (["say", "Hi.", "--tts", "siri"], "Select one of"),
         (["say", "🙂"], "nothing to say"),
+        (["say", "Hi.", "--after", "nowhere.jsonl"], "no file"),
+        (["say", "Hi.", "--after", "talk.jsonl", "--pitch", "1"], "leave --pitch"),
+        (["converse", "--user", BECKETT, "--strategy", "neural:nowhere"], "entrain train"),
         (["say", "Hi.", "--engine", "sox"], "Select one of"),
         (["converse"], "--user one.wav"),
         (["converse", "--user", BECKETT, "--responder", "oracle"], "Select one of"),

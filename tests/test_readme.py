@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from entrain.audio import Audio
+from entrain_training.coupling import COUPLINGS
+from entrain_training.simulate import simulate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,8 +23,16 @@ COMMANDS = "".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL)).splitlin
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a user's turn in it, as the README supposes."""
+    """A folder with a user's turn and a table of turns in it, as the README supposes."""
     folder = tmp_path_factory.mktemp("readme")
+    lines = [
+        f"{talk.id},{'AB'[who]},{start_s:.2f},{end_s:.2f},{text},{4 + z[3]:.3f}"
+        for talk in simulate(60, (8, 16), COUPLINGS["strong"], seed=1)
+        for who, start_s, end_s, text, z in zip(
+            talk.speaker, talk.start_s, talk.end_s, talk.text, talk.z.clip(-3), strict=True
+        )
+    ]
+    (folder / "turns.csv").write_text("\n".join(["conv,speaker,start,end,text,rate", *lines]) + "\n")
     Audio.read(str(files("moonshine_voice").joinpath("assets/beckett.wav"))).part(0, 3).write(
         folder / "user.wav"
     )
