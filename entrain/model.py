@@ -374,7 +374,7 @@ class Model(nn.Module):
         place = torch.arange(t, device=ahead.device)
         distance = (place[:, None] - place).clamp(min=0)  # (T, T)
         seen = (distance > 0)[None, None] & self._whose(batch.us)[:, :, None]
-        return self._mix(self.key(turn), self.value(turn), ahead, seen, distance.float())
+        return self._mix(self.key(turn), self.value(turn), ahead, seen, distance.to(ahead))
 
     def _attend_past(self, state: State, ahead: Tensor) -> tuple[Tensor, Tensor]:
         """One turn's look at those in the state. ahead (B, Q) → (B, A·H) and weights (B, A, J + 1)."""

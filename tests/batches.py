@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -24,9 +25,12 @@ def config_of(variant: str, **changes: object) -> ModelConfig:
 
 
 def model_of(variant: str, seed: int = 0, **changes: object) -> Model:
-    """In double precision, so that equal means equal, and without dropout."""
+    """In double precision, so that equal means equal, and without dropout; the past fades, as it may after training."""
     torch.manual_seed(seed)
-    return Model(config_of(variant, **changes)).double().eval()
+    model = Model(config_of(variant, **changes))
+    if model.config.attention != "none":
+        torch.nn.init.normal_(model.fading)
+    return model.double().eval()
 
 
 def batch_of(*n_turns: int, seed: int = 0) -> Batch:
@@ -104,3 +108,9 @@ def step_by_step(model: Model, batch: Batch, on: Whose = "us") -> Predicted:
         torch.stack(rows, 2),
         torch.cat([s.over_words for s in seen]),
     )
+
+
+def no_onnx() -> str:
+    """Why the ONNX tests can't run; empty where they can."""
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    return f"pip install 'entrain[onnx]': {', '.join(missing)} missing" if missing else ""
