@@ -25,7 +25,8 @@ from entrain_training.calibration import calibration
 from entrain_training.commands import evaluate as command
 from entrain_training.coupling import COUPLINGS
 from entrain_training.data import Side, collate
-from entrain_training.evaluate import Results, evaluate
+from entrain_training.evaluate import evaluate
+from entrain_training.findings import Results
 from entrain_training.finished import EvaluationError
 from entrain_training.optimal import score as best_possible
 from entrain_training.pooled import Pooled

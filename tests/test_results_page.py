@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from simulated_runs import run, table
 
-from entrain_training.evaluate import Results, evaluate
+from entrain_training.evaluate import evaluate
+from entrain_training.findings import Results
 from entrain_training.looks import Weighed
 from entrain_training.page import html, interval, markdown, write
 from entrain_training.statistics import Estimate

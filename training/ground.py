@@ -25,14 +25,18 @@ class Ground:
 
     def part(self, run: Run, part: str) -> Pooled:
         """The turns of one part of the run's split. Raises `EvaluationError` where the tables have none of its conversations."""
-        config = run.trained.model.config
-        turns = self._pooled(run.split[part], config.normalise, config.mel)
+        turns = self.find(run, part)
         if turns is None:
             raise EvaluationError(
                 f"none of the {len(run.split[part])} conversations of the {part} part of {run.folder} is in "
                 f"{', '.join(map(str, self.tables))}. Give the tables that it was trained on: trivial predictors are fitted there too."
             )
         return turns
+
+    def find(self, run: Run, part: str) -> Pooled | None:
+        """The same; None where there are none."""
+        config = run.trained.model.config
+        return self._pooled(run.split[part], config.normalise, config.mel)
 
     def _pool(self, ids: Ids, normalise: Any, mel: bool) -> Pooled | None:
         known = self._dialogues(normalise, mel)

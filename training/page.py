@@ -10,7 +10,7 @@ from entrain import __version__
 from entrain.report import number
 from entrain.turn import FEATURES
 from entrain_training import plots
-from entrain_training.evaluate import Results, RunResult
+from entrain_training.findings import Results, RunResult
 from entrain_training.scores import ALL, CHOICES, FED
 from entrain_training.sham import KINDS, Sham
 from entrain_training.statistics import Estimate

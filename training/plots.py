@@ -11,7 +11,7 @@ import numpy as np
 from entrain.report import AGENT, FAINT, INK, USER
 from entrain.report import _svg as svg
 from entrain_training.calibration import Calibration
-from entrain_training.evaluate import RunResult
+from entrain_training.findings import RunResult
 from entrain_training.looks import Course
 from entrain_training.predict import MAX_LAG
 from entrain_training.scores import CHOICES
