@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from simulated_runs import WORDS, run, table
 from typer.testing import CliRunner
 
@@ -18,25 +19,28 @@ from entrain_training.coupling import COUPLINGS
 from entrain_training.data import read_dialogues
 from entrain_training.evaluate import evaluate
 from entrain_training.findings import Results
+from entrain_training.finished import EvaluationError
 from entrain_training.index import simulations, write_index
 from entrain_training.optimal import score
-from entrain_training.results import (
+from entrain_training.plan import (
     FULL,
     HONEST,
     PUBLISHED,
     QUICK,
     REAL,
     SIMULATED,
-    TITLES,
-    evaluated,
     first,
     make_tables,
     nameless,
     plan,
 )
+from entrain_training.results import TITLES, judge, train
 from entrain_training.simulate import simulate, to_table
 from entrain_training.split import components
 from entrain_training.table import read_table, write_table
+
+app = typer.Typer()
+app.command()(make_results.main)
 
 
 @lru_cache
@@ -140,12 +144,26 @@ def test_a_page_is_kept_until_a_run_is_newer(tmp_path: Path, monkeypatch: pytest
         return evaluate(*given, **more)
 
     monkeypatch.setattr(make_results, "evaluate", counted)
-    one = evaluated(tmp_path, [folder], [table("strong")], 0, 1, "x")
-    assert evaluated(tmp_path, [folder], [table("strong")], 0, 1, "x") == one
+    one = judge(tmp_path, [folder], [table("strong")], 0, 1, "x")
+    assert judge(tmp_path, [folder], [table("strong")], 0, 1, "x") == one
     assert len(calls) == 1
     (folder / "config.json").touch()
-    evaluated(tmp_path, [folder], [table("strong")], 0, 1, "x")
+    judge(tmp_path, [folder], [table("strong")], 0, 1, "x")
     assert len(calls) == 2
+
+
+def test_a_run_that_was_trained_otherwise_is_not_taken_for_this_one(prepared: Path):
+    task = plan(make_tables(prepared, prepared / "tables", QUICK), QUICK)[-1]
+    folder = prepared / "runs" / task.group / task.name
+    folder.mkdir(parents=True)
+    (folder / "config.json").touch()
+    for settings in (task.settings, task.settings.model_copy(update={"epochs": 7})):
+        (folder / "settings.json").write_text(json.dumps({"settings": settings.model_dump(mode="json")}))
+        if settings == task.settings:
+            assert train(task, prepared / "runs") == f"{task.group}/{task.name}"
+        else:
+            with pytest.raises(EvaluationError, match="other settings"):
+                train(task, prepared / "runs")
 
 
 def test_aims_are_told_as_they_are():
@@ -184,12 +202,8 @@ def test_the_front_page_has_everything_and_says_what_is_not_there(tmp_path: Path
 
 @pytest.mark.slow
 def test_all_of_it_quickly_and_again(prepared: Path):
-    out = prepared / "results"
-    given = [str(prepared), "--out", str(out), "--quick", "--jobs", "2"]
-    import typer
-
-    app = typer.Typer()
-    app.command()(make_results.main)
+    out = prepared / "results" / "quick"
+    given = [str(prepared), "--out", str(prepared / "results"), "--quick", "--jobs", "2"]
     said = CliRunner().invoke(app, given)
     assert said.exit_code == 0, said.output
     assert len(list(out.glob("runs/*/*/model.safetensors"))) == 15
@@ -203,10 +217,6 @@ def test_all_of_it_quickly_and_again(prepared: Path):
 
 
 def test_without_tables_it_says_what_to_do(tmp_path: Path):
-    import typer
-
-    app = typer.Typer()
-    app.command()(make_results.main)
     said = CliRunner().invoke(app, [str(tmp_path), "--out", str(tmp_path / "results")])
     assert said.exit_code == 2
     assert "entrain prepare" in said.output

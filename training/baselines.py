@@ -21,17 +21,14 @@ from entrain_training.pooled import Bits, Places, Pooled
 Values = NDArray[np.float64]
 Whose = Literal["own", "others"]
 
-DEPTH = (
-    20  # turns back that a history reaches; of an exponential average with .05 they hold 64 % of the weight
-)
-SHARES = (
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-)  # of the last turn in an exponential average; the best on the training part is used
-N_LAST = 3  # turns one by one among what the fitted predictors see
-MIN_VALUES = 100  # to fit on, and to score
+DEPTH = 20
+"""Turns back that a history reaches: of an exponential average with a share of .05 they hold 64 % of the weight."""
+SHARES = (0.05, 0.1, 0.2, 0.4)
+"""Of the last turn in an exponential average; the best on the training part is used."""
+N_LAST = 3
+"""Turns one by one among what the fitted predictors see."""
+MIN_VALUES = 100
+"""To fit on, and to score."""
 
 PREDICTORS: dict[str, tuple[Whose, ...]] = {
     "constant": (),

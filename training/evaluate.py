@@ -67,10 +67,12 @@ def _each(
     one: Callable[[str | Path], Found | ValueError], folders: Sequence[str | Path], jobs: int, say: Callable[[str], None]
 ) -> Iterator[Found | ValueError]:  # fmt: skip
     if jobs == 1:
-        for folder in folders:
-            say(f"evaluating {folder}")
-            yield one(folder)
-        _ground.cache_clear()
+        try:
+            for folder in folders:
+                say(f"evaluating {folder}")
+                yield one(folder)
+        finally:
+            _ground.cache_clear()  # the tables may be others the next time
         return
     with processes(jobs) as executor:
         for folder, outcome in zip(folders, executor.map(one, folders), strict=True):
@@ -136,10 +138,8 @@ def _features(run: Run, train: Pooled, turns: Pooled) -> tuple[Bits, list[str]]:
     reasons = {
         "the tables have no values of it": ~there,
         "the model has not learnt it": there & ~learnt,
-        f"under {MIN_VALUES} values in training, too few to fit a trivial predictor": there
-        & learnt
-        & ~enough,
-    }
+        f"under {MIN_VALUES} values in training, too few to fit a trivial predictor": there & learnt & ~enough,
+    }  # fmt: skip
     why = [
         f"{', '.join(name for name, out in zip(FEATURES, which, strict=True) if out)}: {reason}"
         for reason, which in reasons.items()

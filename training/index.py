@@ -164,7 +164,7 @@ def partners(honest: Results, everywhere: Results) -> Section:
         "How much higher the loss is beside a partner from another conversation of the same corpus. It is the most that entrainment can be "
         "worth to the model: people in one room share more than that, such as the room and who transcribed it."
     )
-    return Section("Sham partners", note, ("run", "partner", "loss higher by, %", "p"), rows, "spjallromur")
+    return Section("Sham partners", note, ("run", "partner", "loss higher by, %", "p"), rows, "everywhere")
 
 
 def simulations(optima: Sequence[Optimum]) -> Section:

@@ -66,7 +66,7 @@ def sham(
     rows: list[Sham] = []
     for kind in KINDS:
         rng = np.random.default_rng(seed)
-        drawn = [_draw(turns, sides, donors, kind, rng) for _ in range(n_shuffles)]
+        drawn = (_draw(turns, sides, donors, kind, rng) for _ in range(n_shuffles))
         false = np.mean([_sums(trained, turns, each, words, features) for each in drawn], 0)
         rows += _compare(kind, turns.corpora, true, false, n_shuffles)
     return rows, left_out
