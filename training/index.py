@@ -74,7 +74,7 @@ def write_index(
 def markdown(aims: Sequence[Aim], sections: Sequence[Section], left_out: Sequence[str]) -> str:
     parts = [
         "# Results",
-        table(("aim", "found", "reached"), [(a.what, a.found, "yes" if a.reached else "no") for a in aims]),
+        table(("aim", "reached", "found"), [(a.what, "yes" if a.reached else "no", a.found) for a in aims]),
     ]
     for section in sections:
         parts += [f"## {section.title}", section.note, table(section.head, section.rows)]
