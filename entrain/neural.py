@@ -52,6 +52,7 @@ class Neural:
         self.words = words if isinstance(words, Words) else Words.load(words)
         self.trained.check_words(self.words)
         self.otherwise, self.anchor = otherwise or Weighted(), anchor
+        self._usually = self.trained.scales or tuple((scale,) for scale in self.trained.usual)
         self._live: weakref.WeakKeyDictionary[History, Live] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
@@ -62,8 +63,8 @@ class Neural:
         return Prediction(trust * location + (1 - trust) * simple.z, trust + (1 - trust) * simple.confidence)
 
     def foresee(self, history: History, text: str) -> tuple[Vector, Vector]:
-        """The model alone: z (7,) and its confidence (7,), by which share the scale is below the one of who knows nothing; 0 for
-        features that it has not learnt."""
+        """The model alone: z (7,) and its confidence (7,): the share of its predictions for people whom it did not know that were less
+        sure than this one; 0 for features that it has not learnt."""
         with self._lock, torch.inference_mode():
             live = self._follow(history)
             now = self._now(text, us=True)
@@ -72,7 +73,7 @@ class Neural:
             if self.anchor == "sentence":
                 location = location - self.trained.model.foresee(live.usual, now).location
         learnt = np.array([self.trained.learnt[name] != "no" for name in FEATURES])
-        trust = np.clip(1 - heard.scale[0].double().numpy() / np.array(self.trained.usual), 0, 1)
+        trust = np.array([surer(*of) for of in zip(_floats(heard.scale[0]), self._usually, strict=True)])
         return location[0].double().numpy() * learnt, trust * learnt
 
     def look(self, turns: Sequence[Turn]) -> dict[int, Looked]:
@@ -122,6 +123,13 @@ class Neural:
             now = now._replace(words=words)
         on = torch.ones(1) if self.trained.model.config.eval_on == "both" else yes
         return now._replace(n_words=none + len(words), n_mel=none, us=yes, on=on, shape=_row(shape_of(text)))
+
+
+def surer(scale: float, usually: Sequence[float]) -> float:
+    """The share of scales that are larger than this one, where `usually` parts them in equal shares (deciles, or just the middle)."""
+    smaller = np.arange(len(usually) + 2) / (len(usually) + 1)
+    widest = 2 * usually[-1] - usually[0]  # beyond the last decile as far again
+    return 1 - float(np.interp(scale, (0.0, *usually, max(widest, usually[-1] + 1e-6)), smaller))
 
 
 def _row(values: object) -> Tensor:

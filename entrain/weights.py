@@ -39,9 +39,12 @@ class Trained:
     learnt: dict[str, Learnt]
     """Feature → from people, from the simulator, or not at all."""
     usual: tuple[float, ...] = (1.0,) * N
-    """Scale of each feature's z where nothing is known of the conversation: what the predicted scale is compared with."""
+    """Scale of each feature's z where nothing is known of the conversation."""
     card: dict[str, Any] = field(default_factory=dict[str, Any])
     """What it was trained on and how it does: for people."""
+    scales: tuple[tuple[float, ...], ...] = ()
+    """Deciles (9) of the scales that it predicted for each feature of people whom it did not know: how sure it usually is. Empty: not
+    known."""
 
     def save(self, folder: str | Path) -> Path:
         """Write config.json and model.safetensors to `folder`, each whole or not at all."""
@@ -54,6 +57,7 @@ class Trained:
             "model": self.model.config.model_dump(mode="json"),
             "learnt": self.learnt,
             "usual": [round(value, 6) for value in self.usual],
+            "scales": [[round(value, 6) for value in of] for of in self.scales],
             "sha256": hashlib.sha256(content).hexdigest(),
             "card": self.card,
         }
@@ -78,15 +82,19 @@ class Trained:
             model.load_state_dict(import_module("safetensors.torch").load(content))
             learnt = TypeAdapter(dict[str, Learnt]).validate_python(record["learnt"])
             usual = TypeAdapter(tuple[PositiveFloat, ...]).validate_python(record["usual"])
+            scales = TypeAdapter(tuple[tuple[PositiveFloat, ...], ...]).validate_python(
+                record.get("scales", ())
+            )
         except (KeyError, TypeError, ValidationError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
                 f"{root / 'config.json'} does not describe the weights beside it: {error}"
             ) from error
-        if model.config.features != FEATURES or set(learnt) != set(FEATURES) or len(usual) != N:
+        sizes = {len(learnt), len(usual), len(scales) or N}
+        if model.config.features != FEATURES or set(learnt) != set(FEATURES) or sizes != {N}:
             raise WeightsError(
-                f"{root / 'config.json'}: `model.features`, `learnt` and `usual` must be of {', '.join(FEATURES)}."
+                f"{root / 'config.json'}: `model.features`, `learnt`, `usual` and `scales` must be of {', '.join(FEATURES)}."
             )
-        return cls(model.eval(), learnt, usual, record.get("card", {}))
+        return cls(model.eval(), learnt, usual, record.get("card", {}), scales)
 
     def check_words(self, words: Words) -> None:
         """Raises `WeightsError` if the model was trained with other vectors, or another tokeniser, than these."""

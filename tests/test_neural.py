@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from entrain.history import History
 from entrain.model import MEL_BANDS, Model, ModelConfig, context_of, shape_of
-from entrain.neural import Neural
+from entrain.neural import Neural, surer
 from entrain.strategy import Explains, Strategy, Weighted, load_strategy
 from entrain.turn import FEATURES, Features, Turn
 from entrain.weights import Trained, WeightsError
@@ -151,10 +151,10 @@ def test_a_conversation_begun_anew_is_not_the_old_one(words: Words) -> None:
 
 def test_what_was_not_learnt_is_left_to_the_other_strategy(words: Words) -> None:
     learnt = LEARNT | {"f0_mean_st": "no", "nhr": "no"}
-    strategy, history = Neural(trained(words, learnt=learnt, usual=(9.0,) * 7), words), talk(7)
+    strategy, history = Neural(trained(words, learnt=learnt, scales=((2.0, 9.0),) * 7), words), talk(7)
     location, trust = strategy.foresee(history, "Hello.")
     assert [trust[FEATURES.index(name)] for name in ("f0_mean_st", "nhr")] == [0, 0]
-    assert (trust[1:6] > 0).all()  # it is surer than a scale of 9
+    assert (trust[1:6] > 2 / 3).all()  # its scale is below 2, as a third of them are
     simple, both = Weighted().predict(history, "Hello."), strategy.predict(history, "Hello.")
     assert both.z[0] == simple.z[0]
     assert both.confidence[0] == simple.confidence[0]
@@ -164,8 +164,24 @@ def test_what_was_not_learnt_is_left_to_the_other_strategy(words: Words) -> None
 
 
 def test_without_confidence_it_is_the_other_strategy(words: Words) -> None:
-    strategy, history = Neural(trained(words, usual=(1e-6,) * 7), words), talk(5)
+    strategy, history = Neural(trained(words, scales=((1e-6,),) * 7), words), talk(5)
     np.testing.assert_array_equal(strategy.predict(history, "Hm.").z, Weighted().predict(history, "Hm.").z)
+
+
+@given(st.lists(st.floats(0.1, 3), min_size=1, max_size=9), st.floats(0.01, 10), st.floats(0.01, 10))
+def test_the_smaller_the_scale_the_surer(usually: list[float], one: float, other: float) -> None:
+    usually = sorted(usually)
+    shares = [surer(scale, usually) for scale in sorted((one, other))]
+    assert 1 >= shares[0] >= shares[1] >= 0
+    assert surer(1e-12, usually) == pytest.approx(1)
+    assert surer(100.0, usually) == 0
+
+
+def test_the_share_is_of_scales_that_are_larger() -> None:
+    scales = np.random.default_rng(0).gamma(4, 0.2, 20_000)
+    deciles = np.quantile(scales, np.arange(1, 10) / 10).tolist()
+    for scale in np.quantile(scales, [0.2, 0.33, 0.5, 0.77]):
+        assert surer(scale, deciles) == pytest.approx((scales > scale).mean(), abs=0.01)
 
 
 def test_turns_as_usual_move_nothing(words: Words) -> None:

@@ -107,7 +107,9 @@ def main(
     result = evaluate([run], tables).runs[0]
     trained = Trained.load(run)
     learnt = {name: "real" if name not in SIMULATED else "simulated" for name in FEATURES}
-    shipped = Trained(trained.model, learnt, trained.usual, trained.card | {"rate": _figures(result)})
+    shipped = Trained(
+        trained.model, learnt, trained.usual, trained.scales, trained.card | {"rate": _figures(result)}
+    )
     shipped.save(out)
     (out / "README.md").write_text(model_card(result, trained.card), encoding="utf-8")
     print(f"Written to {out}. Read its README.md.")
