@@ -274,9 +274,12 @@ class Model(nn.Module):
             like.new_zeros(n, 0, hidden), like.new_zeros(n, 0),
         )  # fmt: skip
 
-    def foresee(self, state: State, now: Now) -> Foresight:
-        """How the turn will be said, from the turns before it and its own text; its z, valid, context and mel are not looked at."""
-        text, over_words = self._read(self.word_encoder, now.words, now.n_words, state.feature, now.shape)
+    def foresee(self, state: State, now: Now, encoded: bool = False) -> Foresight:
+        """How the turn will be said, from the turns before it and its own text; its z, valid, context and mel are not looked at.
+        `encoded`: `now.words` are the encoder's states of them (W, 2·word_hidden) already."""
+        text, over_words = self._read(
+            self.word_encoder, now.words, now.n_words, state.feature, now.shape, encoded
+        )
         ahead = self._ahead(state.feature, text, now.us)
         attended, over_turns = self._attend_past(state, ahead)
         given = self.dropout(torch.cat([ahead, attended], -1))
@@ -284,9 +287,9 @@ class Model(nn.Module):
         location, scale = self._decode(given, decoder)
         return Foresight(location, scale, over_turns, over_words, text, decoder)
 
-    def observe(self, state: State, now: Now, foreseen: Foresight) -> State:
+    def observe(self, state: State, now: Now, foreseen: Foresight, encoded: bool = False) -> State:
         """The state after the turn, as it was really said. `foreseen`: what `foresee` gave for the words that were said."""
-        heard, _ = self._read(self.mel_encoder, now.mel, now.n_mel, state.feature)
+        heard, _ = self._read(self.mel_encoder, now.mel, now.n_mel, state.feature, encoded=encoded)
         known = self._of_features(now.z * now.valid, now.valid, now.us, now.context)
         feature = _cell(self.feature_encoder, self.dropout(known), state.feature)
         state = state._replace(feature=feature, decoder=foreseen.decoder)
@@ -312,12 +315,12 @@ class Model(nn.Module):
             return batch
         was_training, z = self.training, batch.z.clone()
         self.eval()
-        state, turns = self.start(len(z)), Turns(batch, batch.counted(on))
+        state, turns = self.start(len(z)), Turns(self._encoded(batch), batch.counted(on))
         for t in range(z.shape[1]):
             now = turns.at(t)
-            foreseen = self.foresee(state, now)
+            foreseen = self.foresee(state, now, encoded=True)
             z[:, t] = torch.where(replaced[:, t], foreseen.location, z[:, t])
-            state = self.observe(state, now._replace(z=z[:, t]), foreseen)
+            state = self.observe(state, now._replace(z=z[:, t]), foreseen, encoded=True)
         self.train(was_training)
         return replace(batch, z=z)
 
@@ -346,24 +349,29 @@ class Model(nn.Module):
         mel, _ = self._read(self.mel_encoder, batch.mel, batch.n_mel.flatten(), before.flatten(0, 1))
         return mel.view(*before.shape[:2], mel.shape[-1])
 
+    def _encoded(self, batch: Batch) -> Batch:
+        """With the encoders' states in the place of words and Mel vectors: they don't depend on what is fed back."""
+        words, mel = batch.words, batch.mel
+        if self.word_encoder and len(words):
+            words = self.word_encoder.read(words, batch.n_words.flatten())
+        if self.mel_encoder and len(mel):
+            mel = self.mel_encoder.read(mel, batch.n_mel.flatten())
+        return replace(batch, words=words, mel=mel)
+
     def _read(
-        self,
-        encoder: TurnEncoder | None,
-        flat: Tensor,
-        lengths: Tensor,
-        query: Tensor,
-        shape: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        self, encoder: TurnEncoder | None, flat: Tensor, lengths: Tensor, query: Tensor,
+        shape: Tensor | None = None, encoded: bool = False,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """→ (S, n) and weights (W,); (S, 0) where the variant has no such encoder."""
         if encoder is None:
             return query[:, :0], query[:0, 0]
         if not len(flat):
             vectors, weights = query.new_zeros(len(query), encoder.n_out), flat[:, 0]
         else:
-            vectors, weights = encoder.attend(encoder.read(flat, lengths), _owners(lengths, flat), query)
-            vectors = (
-                vectors * (lengths > 0)[:, None]
-            )  # a single turn without words is given one row, of anything
+            states = flat if encoded else encoder.read(flat, lengths)
+            vectors, weights = encoder.attend(states, _owners(lengths, flat), query)
+            # A single turn without words is given one row, of anything.
+            vectors = vectors * (lengths > 0)[:, None]
         return self.dropout(vectors if shape is None else torch.cat([vectors, shape], -1)), weights
 
     def _attention(self, turn: Tensor, ahead: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
