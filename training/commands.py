@@ -1,4 +1,4 @@
-"""The commands that work on corpora: `prepare`. What is heavy is imported when they run."""
+"""The commands that work on corpora: `prepare`, `train`, `evaluate`. What is heavy is imported when they run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+from entrain_training.presets import PRESETS
 
 if TYPE_CHECKING:
     from entrain.prosody import Profile
@@ -74,6 +76,169 @@ def prepare(
             highlight=False,
         )
         raise typer.Exit(1)
+
+
+_VARIANTS = "What the network reads (words-lookahead).\n\n" + "\n".join(
+    f"- {name}: {what}" for name, what in PRESETS.items()
+)
+
+
+def train(
+    tables: Annotated[
+        list[Path] | None, typer.Argument(help="Tables that `entrain prepare` wrote.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and all else.")] = Path(
+        "run"
+    ),
+    resume: Annotated[Path | None, typer.Option(help="Go on with the training in this folder.")] = None,
+    variant: Annotated[str | None, typer.Option(help=_VARIANTS)] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Train on all of it, for exactly --epochs: for weights that ship.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many (40).")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Conversations at once (16).")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="AdamW's (0.003).")] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Probability that our own turns enter as recorded (1), or START,END,EPOCHS, as 1,0.5,10."
+        ),
+    ] = None,
+    likelihood: Annotated[str | None, typer.Option(help="student, laplace or smooth_l1.")] = None,
+    normalise: Annotated[
+        str | None, typer.Option(help="causal; or conversation, as published tables.")
+    ] = None,
+    vectors: Annotated[str | None, typer.Option(help="Word vectors: .txt, .vec (.gz) or .bin.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same model (0).")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Any other, as hidden=128 or train_on=both; an unknown name lists them all."
+        ),
+    ] = None,
+    accelerator: Annotated[str | None, typer.Option(help="Lightning's: auto, cpu, gpu …")] = None,
+    devices: Annotated[str | None, typer.Option(help="Lightning's: how many (1), or which: 0,2.")] = None,
+    nodes: Annotated[int | None, typer.Option(min=1, help="Machines (1).")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Lightning's: auto, ddp …")] = None,
+    precision: Annotated[str | None, typer.Option(help="Lightning's: 32-true, bf16-mixed …")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Train the network on prepared tables. Nobody who speaks in a dev or test conversation is heard in training.
+
+    Writes the model of the best epoch, the losses and the split to OUT; watch it with `tensorboard --logdir OUT/logs`. Stop it
+    whenever you like: `entrain train --resume OUT` goes on exactly.
+
+    Example: `entrain train prepared/ami prepared/primock57 -o runs/words --epochs 20`
+    """
+    from entrain.cli import clear_errors, console
+    from entrain.optional import require
+
+    named = {
+        "variant": variant, "everything": everything or None, "epochs": epochs, "batch_size": batch_size,
+        "learning_rate": learning_rate, "likelihood": likelihood, "normalise": normalise, "vectors": vectors, "seed": seed,
+        "accelerator": accelerator, "devices": devices, "nodes": nodes, "strategy": strategy, "precision": precision,
+    }  # fmt: skip
+    with clear_errors():
+        given = {name: value for name, value in named.items() if value is not None}
+        given |= _teacher(teacher) | dict(map(_setting, setting or []))
+        for package in ("pyarrow.parquet", "lightning", "tensorboard"):
+            require(package, TRAIN, ValueError)
+        from entrain_training.run import again
+        from entrain_training.train import Training, fit, is_first
+
+        paths = [str(table) for table in tables or []]
+        if resume:
+            out, paths, settings = resume, *again(resume, paths, given)
+        else:
+            settings = Training(**given)
+        try:
+            trained = fit(paths, out, settings, resume=resume is not None, console=console)
+        except KeyboardInterrupt:
+            console.print(
+                f"Stopped. To go on after the last epoch that was done: entrain train --resume {out}"
+            )
+            raise typer.Exit(130) from None
+    if is_first():  # of several processes that train together
+        _print_trained(trained.card | {"run": str(out), "learnt": trained.learnt}, as_json)
+
+
+def _teacher(given: str | None) -> dict[str, str]:
+    names = ("teacher", "teacher_end", "teacher_epochs")
+    values = given.split(",") if given else []
+    if len(values) not in (0, 1, 3):
+        raise ValueError(f"--teacher is {given!r}; give one probability, or START,END,EPOCHS.")
+    return dict(zip(names, values, strict=False))
+
+
+def _setting(given: str) -> tuple[str, Any]:
+    name, is_one, value = given.partition("=")
+    if not is_one:
+        raise ValueError(f"--set is {given!r}; give NAME=VALUE.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _print_trained(card: dict[str, Any], as_json: bool) -> None:
+    from entrain.cli import console
+
+    judged = card["judged"]
+    if as_json:
+        print(json.dumps(card))
+        return
+    print(
+        f"{card['run']}: epoch {card['epoch']} of {card['n_epochs']} · {judged['part']} loss {judged['loss']:.4f}"
+        + (f" ({judged['loss_free']:.4f} with our own turns as predicted)" if "loss_free" in judged else "")
+        + f", {judged['loss_of_0']:.4f} where 0 is predicted"
+    )
+    for kind, told in (("real", "people"), ("simulated", "the simulator"), ("no", "nobody: too few values")):
+        if names := [name for name, whence in card["learnt"].items() if whence == kind]:
+            print(f"learnt from {told}: {', '.join(names)}")
+    console.print(
+        f"Next: entrain evaluate {card['run']} --table …, or entrain converse --strategy neural:{card['run']} …"
+    )
+
+
+def evaluate(
+    run: Annotated[list[Path], typer.Argument(help="Folders that `entrain train` wrote.")],
+    table: Annotated[list[Path], typer.Option(help="Prepared tables, those of training: one --table each.")],
+    part: Annotated[str, typer.Option(help="Which part of each run's split: test, dev or train.")] = "test",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page.")] = Path("results"),
+    shuffles: Annotated[int, typer.Option(min=0, help="Of partners, for the sham; 0 leaves it out.")] = 20,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
+    vectors: Annotated[Path | None, typer.Option(help="Word vectors, if trained with others.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """How well do models predict conversations that they have not seen? Beside what is trivial, each other and sham partners.
+
+    Writes OUT/results.html with plots, results.md in short, and results.json with everything.
+
+    Example: `entrain evaluate runs/words runs/base --table prepared/ami --table prepared/primock57`
+    """
+    from entrain.cli import clear_errors, console
+    from entrain.optional import require
+
+    with clear_errors():
+        for package in ("pyarrow.parquet", "sklearn"):
+            require(package, TRAIN, ValueError)
+        from entrain_training.evaluate import evaluate as evaluated
+        from entrain_training.page import markdown, write
+
+        _select("part", part, "test", "dev", "train")
+        with console.status("…") as status:
+            results = evaluated(
+                run,
+                table,
+                cast("Any", part),
+                vectors=vectors,
+                n_shuffles=shuffles,
+                jobs=jobs,
+                say=lambda line: status.update(line),
+            )
+        page = write(results, out)
+    print(results.model_dump_json() if as_json else markdown(results, "Results"))
+    console.print(f"Now open {page} in a browser.")
 
 
 def _print_prepared(summary: dict[str, Any], out: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +14,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from entrain.model import MEL_BANDS, Batch, context_of, shape_of
+from entrain.model import MEL_BANDS, Batch, Whose, context_of, shape_of
 from entrain.turn import FEATURES
 from entrain.words import Words
+from entrain_training.columns import TableError
 from entrain_training.table import read_table
 
 Array = NDArray[np.float32]
+
+SIMULATED = "simulated"
+"""What the name of a corpus begins with, and the reason in `missing`, where the simulator made the values."""
+COLUMNS = [
+    "corpus",
+    "conv",
+    "group",
+    "speaker",
+    "text",
+    "start_s",
+    "duration_s",
+    "pause_ratio",
+    "latency_s",
+    "overlap",
+    "missing",
+]
+COLUMNS += [prefix + name for prefix in ("", "z_", "target_") for name in FEATURES]
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,7 @@ class Dialogue:
     n_mel: NDArray[np.int64]  # (T,)
     texts: tuple[str, ...]
     start_s: NDArray[np.float64]  # (T,)
+    simulated: frozenset[str] = frozenset()  # features that bear the simulator's mark
 
     def __len__(self) -> int:
         return len(self.speaker)
@@ -59,23 +80,37 @@ class Side:
     start: int = 0
     stop: int | None = None
 
+    def __len__(self) -> int:
+        return len(self.dialogue.speaker[self.start : self.stop])
+
 
 def read_dialogues(
     paths: Sequence[str | Path], words: Words, normalise: Literal["causal", "conversation"] = "causal",
     mel: bool = False,
 ) -> list[Dialogue]:  # fmt: skip
-    """The conversations of prepared tables (`entrain prepare`), in the tables' order. Raises `TableError` for damaged tables."""
+    """The conversations of prepared tables (`entrain prepare`), in the tables' order. Raises `TableError` for damaged tables, those
+    that have no value at all, and a conversation that two of them have."""
     found: list[Dialogue] = []
     for path in paths:
-        table = read_table(path)
+        table, before = read_table(path, mel), len(found)
         if mel and "mel" not in table.column_names:
-            raise ValueError(f"{path} has no Mel-spectrograms; make it with `entrain prepare --mel`.")
+            raise TableError(f"{path} has no Mel-spectrograms; make it with `entrain prepare --mel`.")
+        table = table.select([*COLUMNS, *(["mel"] if mel else [])])
         keys = [f"{c}\n{v}" for c, v in zip(*(table[n].to_pylist() for n in ("corpus", "conv")), strict=True)]
         edges = [0, *(i for i in range(1, len(keys)) if keys[i] != keys[i - 1]), len(keys)]
         for start, stop in itertools.pairwise(edges):
             if stop > start:
                 rows = table.slice(start, stop - start).to_pydict()
                 found.append(_dialogue(rows, words, normalise, mel))
+        if not any(d.valid.any() for d in found[before:]):
+            raise TableError(
+                f"{path} has no value of any feature: nothing can be learnt. Its column `missing` says why."
+            )
+    twice = [name for name, n in Counter((d.corpus, d.id) for d in found).items() if n > 1]
+    if twice:
+        raise TableError(
+            f"{' '.join(twice[0])} is in two of {', '.join(map(str, paths))}. Give each conversation once."
+        )
     return found
 
 
@@ -83,7 +118,12 @@ def _dialogue(rows: dict[str, list[Any]], words: Words, normalise: str, mel: boo
     names = tuple(dict.fromkeys(rows["speaker"]))
     speaker = np.array([names.index(name) for name in rows["speaker"]])
     z, valid = _values(rows, "z_")
-    target, _ = _values(rows, "target_")
+    target, aimed = _values(rows, "target_")
+    if (valid != aimed).any():
+        at = f"{rows['corpus'][0]}, {rows['conv'][0]}, turn {int((valid != aimed).any(1).argmax())}"
+        raise TableError(
+            f"{at} has a z-score without a target, or the reverse. Make the table again with: entrain prepare"
+        )
     if normalise == "conversation":
         z = target = whole_conversation(*_values(rows, ""), speaker)
     text = [words.find(text) for text in rows["text"]]
@@ -99,7 +139,7 @@ def _dialogue(rows: dict[str, list[Any]], words: Words, normalise: str, mel: boo
         n_words=np.array([len(r) for r, _ in text]),
         mel=np.concatenate(heard) if mel else np.zeros((0, MEL_BANDS), np.float16),
         n_mel=np.array([len(m) for m in heard]) if mel else np.zeros(len(text), np.int64),
-        texts=tuple(rows["text"]), start_s=np.array(rows["start_s"]),
+        texts=tuple(rows["text"]), start_s=np.array(rows["start_s"]), simulated=_simulated(rows),
     )  # fmt: skip
 
 
@@ -110,6 +150,13 @@ def _values(rows: dict[str, list[Any]], prefix: str) -> tuple[Array, NDArray[np.
     return np.array([[v or 0.0 for v in column] for column in columns], np.float32).T.copy(), valid
 
 
+def _simulated(rows: dict[str, list[Any]]) -> frozenset[str]:
+    if rows["corpus"][0].startswith(SIMULATED):
+        return frozenset(FEATURES)
+    told = [json.loads(cell) for cell in set(rows["missing"])]
+    return frozenset(name for why in told for name in why if why[name].startswith(SIMULATED))
+
+
 def whole_conversation(x: Array, valid: NDArray[np.bool_], speaker: NDArray[np.int64]) -> Array:
     """z-scores of each speaker over the whole conversation, as published tables have them: they know the future. (T, 7) → (T, 7);
     0 where a speaker has under two values or no spread."""
@@ -118,7 +165,7 @@ def whole_conversation(x: Array, valid: NDArray[np.bool_], speaker: NDArray[np.i
         for i in range(x.shape[1]):
             mine = (speaker == who) & valid[:, i]
             sd = x[mine, i].std(ddof=1) if mine.sum() > 1 else 0.0
-            if sd > 1e-6 * max(1.0, float(np.abs(x[mine, i]).max())):
+            if sd > 1e-6 * max(1.0, float(np.abs(x[mine, i]).max(initial=0.0))):
                 z[mine, i] = (x[mine, i] - x[mine, i].mean()) / sd
     return z
 
@@ -126,7 +173,7 @@ def whole_conversation(x: Array, valid: NDArray[np.bool_], speaker: NDArray[np.i
 def collate(sides: Sequence[Side], words: Words) -> Batch:
     """Sides → a batch, padded at the ends; words and Mel vectors packed."""
     cut = [(s.dialogue, s.us, slice(s.start, s.stop)) for s in sides]
-    n_turns = max(len(d.speaker[part]) for d, _, part in cut)
+    n_turns = max(map(len, sides))
 
     def pad(name: str, fill: float = 0) -> torch.Tensor:
         arrays = [getattr(d, name)[part] for d, _, part in cut]
@@ -158,17 +205,30 @@ def all_sides(dialogues: Sequence[Dialogue]) -> list[Side]:
     return [Side(dialogue, us) for dialogue in dialogues for us in dialogue.sides()]
 
 
-def epoch(dialogues: Sequence[Dialogue], window: int, rng: np.random.Generator) -> Iterator[Side]:
+def epoch(
+    dialogues: Sequence[Dialogue], window: int, rng: np.random.Generator, on: Whose = "us"
+) -> Iterator[Side]:
     """Every conversation once, from the side of a speaker drawn by their turns, in windows of at most `window` turns whose edges
-    fall elsewhere each time; in random order."""
+    fall elsewhere each time; in random order. Windows without a turn to predict (`on`) are left out."""
     sides: list[Side] = []
     for dialogue in dialogues:
-        of_turn = dialogue.speaker[dialogue.valid.any(1)]
-        if not len(of_turn):
+        measured = dialogue.valid.any(1)
+        if not measured.any():
             continue
-        us, first = int(rng.choice(of_turn)), int(rng.integers(min(window, len(dialogue))))
+        us, first = int(rng.choice(dialogue.speaker[measured])), int(rng.integers(min(window, len(dialogue))))
+        chosen = measured if on == "both" else measured & (dialogue.speaker == us)
         edges = [0, *range(first, len(dialogue), window), len(dialogue)]
-        parts = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
-        sides += [Side(dialogue, us, a, b) for a, b in parts if (dialogue.speaker[a:b] == us).any()]
+        sides += [Side(dialogue, us, a, b) for a, b in itertools.pairwise(edges) if chosen[a:b].any()]
     for i in rng.permutation(len(sides)):
         yield sides[i]
+
+
+def bounded(sides: Iterable[Side], n_turns: int) -> list[list[Side]]:
+    """Sides of about one length together, in groups that have at most `n_turns` turns once padded (or one side)."""
+    groups: list[list[Side]] = []
+    for side in sorted(sides, key=len, reverse=True):
+        if groups and (len(groups[-1]) + 1) * len(groups[-1][0]) <= n_turns:
+            groups[-1].append(side)
+        else:
+            groups.append([side])
+    return groups

@@ -54,7 +54,7 @@ def split(dialogues: Sequence[Dialogue], seed: int = 0) -> dict[str, list[Dialog
     for part in ("train", "dev"):
         if not found[part]:
             raise ValueError(
-                f"there is nothing for {part}: all speakers are linked by common conversations, so they can't be parted. "
-                "Give more corpora, or conversations of other people."
+                f"there is nothing for {part}: the {len(dialogues)} conversations fall into {len(set(components(dialogues)))} that "
+                "share no speaker, too few to be parted. Give more corpora, or conversations of other people."
             )
     return found
