@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -391,6 +392,40 @@ def demo(
 
 
 app.command()(commands.prepare)
+app.command()(commands.train)
+app.command()(commands.evaluate)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained model, or - for the one that ships.")],
+    out: Annotated[Path, typer.Argument(help="The file to write (.onnx).")],
+    as_json: AsJson = False,
+) -> None:
+    """A trained model as ONNX, for other runtimes: a graph of one turn that carries its state. It is then compared with the
+    original over random conversations.
+
+    Example: `entrain export run model.onnx`
+    """
+    from entrain.parity import MAX_DIFFERENCE, parity
+    from entrain.weights import Trained, WeightsError, export_onnx
+
+    for chatty in ("torch.onnx", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    with clear_errors():
+        trained = Trained.load(None if str(run) == "-" else run)
+        export_onnx(trained, out)
+        difference = parity(trained, out)
+        if difference > MAX_DIFFERENCE:
+            raise WeightsError(
+                f"{out} differs from {run} by {difference:.1e}; {MAX_DIFFERENCE:.0e} is allowed. Don't use it; tell us."
+            )
+    if as_json:
+        print(json.dumps({"onnx": str(out), "difference": difference}))
+    else:
+        print(
+            f"{out} says what the model says: the largest difference over random conversations is {difference:.1e}."
+        )
 
 
 @history_app.command("list")
