@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
+from entrain.packed import both_ways, packing
 from entrain.syllables import count_syllables
 from entrain.turn import FEATURES, SCHEMA, Record
 from entrain.words import TOKENISER, tokens
@@ -206,11 +207,9 @@ class TurnEncoder(nn.Module):
         sequences, and weights (W,)."""
         energy = torch.tanh(self.of_state(states) + self.of_query(query)[owner])
         mass = torch.exp(self.score(energy)[:, 0])  # of Σ|weights| at most: safe without each one's maximum
-        total = torch.zeros_like(query[:, 0]).index_add(0, owner, mass)
-        weights = mass / total[owner]
-        return states.new_zeros(len(query), states.shape[1]).index_add(
-            0, owner, weights[:, None] * states
-        ), weights
+        weights = mass / mass.new_zeros(len(query)).index_add(0, owner, mass)[owner]
+        parts = weights[:, None] * states
+        return parts.new_zeros(len(query), self.n_out).index_add(0, owner, parts), weights
 
 
 class Model(nn.Module):
@@ -463,44 +462,6 @@ class Turns:
             _part(b.words, self.words_at, b.n_words, t), b.n_words[:, t],
             _part(b.mel, self.mel_at, b.n_mel, t), b.n_mel[:, t], self.on[:, t],
         )  # fmt: skip
-
-
-def packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Sequences that lie one after the other → the order of their elements in a PackedSequence (W,), and its batch sizes: all firsts,
-    the longest sequence's first, then all seconds, and so on."""
-    rank = torch.empty_like(lengths)
-    rank[torch.argsort(lengths, descending=True, stable=True)] = torch.arange(
-        len(lengths), device=lengths.device
-    )
-    owner = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
-    within = torch.arange(len(owner), device=lengths.device) - (lengths.cumsum(0) - lengths)[owner]
-    return torch.argsort(within * len(lengths) + rank[owner]), torch.bincount(within)
-
-
-def both_ways(rnn: nn.GRU, flat: Tensor, lengths: Tensor) -> Tensor:
-    """A bidirectional GRU over sequences that lie one after the other: (W, n_in) → (W, 2·H), as `rnn` gives for each alone.
-
-    To train on CPUs, where torch's own takes twice the time: there the gradient of each step is a tensor as large as all the steps.
-    Here both directions take a step at once.
-    """
-    place, sizes = packing(lengths)
-    first_and_last = torch.repeat_interleave(2 * lengths.cumsum(0) - lengths - 1, lengths)
-    orders = place, (first_and_last - torch.arange(len(flat), device=flat.device))[place]
-    (w, v, b, c), (w_back, v_back, b_back, c_back) = rnn.all_weights
-    given = [F.linear(flat[orders[0]], w, b), F.linear(flat[orders[1]], w_back, b_back)]
-    of_state, bias = torch.stack([v, v_back]).transpose(1, 2), torch.stack([c, c_back])[:, None]
-    parts = [2 * rnn.hidden_size, rnn.hidden_size]
-    hidden, states = flat.new_zeros(2, len(lengths), rnn.hidden_size), list[Tensor]()
-    for step in torch.split(torch.stack(given), [int(n) for n in sizes], 1):  # (2, n, 3·H): n are that long
-        hidden = hidden[:, : step.shape[1]]
-        gates, new = torch.split(step, parts, -1)
-        gates_of_state, new_of_state = torch.split(torch.baddbmm(bias, hidden, of_state), parts, -1)
-        reset, keep = torch.sigmoid(gates + gates_of_state).chunk(2, -1)
-        hidden = torch.lerp(torch.tanh(new + reset * new_of_state), hidden, keep)
-        states.append(hidden)
-    onwards, back = torch.cat(states, 1)
-    empty = torch.empty_like(onwards)
-    return torch.cat([empty.index_copy(0, orders[0], onwards), empty.index_copy(0, orders[1], back)], -1)
 
 
 def _owners(lengths: Tensor, flat: Tensor) -> Tensor:
