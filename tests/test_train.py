@@ -23,12 +23,13 @@ from test_simulate import rate_only
 from typer.testing import CliRunner
 
 from entrain.cli import app
-from entrain.model import VARIANTS
+from entrain.model import MEL_BANDS, VARIANTS
 from entrain.parity import parity
 from entrain.turn import FEATURES
 from entrain.weights import Trained
 from entrain.words import Words
 from entrain_training.card import learnt
+from entrain_training.columns import schema
 from entrain_training.coupling import COUPLINGS, Coupling
 from entrain_training.data import read_dialogues
 from entrain_training.presets import PRESETS
@@ -99,6 +100,7 @@ def interrupted(run: Path, after: int) -> Iterator[None]:
 # --- it learns --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_strong_coupling_is_learnt_and_the_folder_has_all(folder: Path):
     table = written(
         folder / "much", simulate(150, 40, Coupling(synchrony=0.5, persistence=0.3, missing=0), seed=2)
@@ -151,6 +153,21 @@ def test_both_sides_free_running_and_a_teacher_who_leaves(table: Path, folder: P
     assert trained.model.config.eval_loss_on == "both"
 
 
+def test_spectrograms_can_be_trained_on(table: Path, folder: Path):
+    rng, turns = np.random.default_rng(0), read_table(table)
+    heard = [rng.normal(size=(n, MEL_BANDS)).astype("<f2").tobytes() for n in rng.integers(0, 9, len(turns))]
+    (folder / "heard").mkdir()
+    write_table(
+        [turns.append_column(schema(mel=True).field("mel"), [heard])],
+        folder / "heard" / "turns.parquet",
+        mel=True,
+    )
+    trained = fit(
+        [folder / "heard"], folder / "of-mel", Training(variant="mel", epochs=1, teacher=0.5, **SMALL)
+    )
+    assert trained.model.config.mel
+
+
 @pytest.mark.parametrize("likelihood", ["smooth_l1", "laplace"])
 def test_all_of_it_can_be_trained_on(table: Path, folder: Path, likelihood: str):
     run = folder / f"all-{likelihood}"
@@ -169,6 +186,7 @@ def test_all_of_it_can_be_trained_on(table: Path, folder: Path, likelihood: str)
 # --- it goes on -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "schedule"), [("words-lookahead", "cosine"), ("base", "plateau")])
 def test_what_was_stopped_goes_on_to_the_very_same_weights(
     table: Path, folder: Path, variant: str, schedule: str
@@ -219,6 +237,7 @@ fit([sys.argv[1]], sys.argv[2], Training(**eval(sys.argv[4])), resume=sys.argv[5
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_by_file_and_the_last_checkpoint_stays(table: Path, folder: Path):
     """A file may have 20 kB: settings and history fit, a checkpoint does not."""
     run, settings = folder / "full", {"variant": "base", "epochs": 5} | SMALL
@@ -401,6 +420,7 @@ def entrain(*args: object, code: int = 0) -> str:
     return done.stderr if code else done.stdout
 
 
+@pytest.mark.slow
 def test_train_and_export_from_the_command_line(table: Path, folder: Path):
     run, small = (
         folder / "typed",
