@@ -69,23 +69,49 @@ def say(
     range_: Annotated[float, typer.Option("--range", help="Pitch range as a factor.")] = 1.0,
     rate: Annotated[float, typer.Option(help="Rate as a factor; 1.1 is ten per cent faster.")] = 1.0,
     level: Annotated[float, typer.Option(help="dB louder or softer.")] = 0.0,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            help="A conversation.jsonl, an exported .json, or a stored one's id: say it as the next reply there, as --strategy decides."
+        ),
+    ] = None,
+    strategy: Strategy = "neural",
+    strength: Strength = 1.0,
     tts: TTS = "hibari",
     engine: Engine = "psola",
     voice: Profile = None,
+    store: Annotated[
+        str | None, typer.Option(help="Where stored conversations are.", envvar="ENTRAIN_STORE")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say a text with a given prosody, and print what was really realised.
+    """Say a text with a given prosody, or as the next reply of a conversation, and print what was really realised.
 
-    Example: `entrain say "We open at nine." --pitch -1.5 --rate 0.9 -o slow.wav`
+    Example: `entrain say "We open at nine." --pitch -1.5 --rate 0.9 -o slow.wav`, or `entrain say "We open at nine." --after
+    talk/conversation.jsonl`
     """
     from entrain.conversation import Entrainer
+    from entrain.converse import read_conversation
     from entrain.targets import Targets
 
-    with clear_errors(), Entrainer.load(tts=tts, engine=engine, voice=voice, recogniser=None) as agent:
-        targets = Targets.shifted(
-            agent.voice, f0_shift_st=pitch, f0_range_factor=range_, rate_factor=rate, level_shift_db=level
+    with clear_errors():
+        if after is not None and (pitch, range_, rate, level) != (0.0, 1.0, 1.0, 0.0):
+            raise ValueError(
+                "--after lets the strategy decide; leave --pitch, --range, --rate and --level out."
+            )
+        before = read_conversation(after, store) if after is not None else []
+        agent = Entrainer.load(
+            tts, strategy if after else "neutral", strength, engine=engine, voice=voice, recogniser=None
         )
-        speech = agent.conversation().say(text, targets)
+    with clear_errors(), agent, agent.conversation() as talk:
+        for turn in before:
+            talk.history.add(turn)
+        targets = None
+        if after is None:
+            targets = Targets.shifted(
+                agent.voice, f0_shift_st=pitch, f0_range_factor=range_, rate_factor=rate, level_shift_db=level
+            )
+        speech = talk.say(text, targets)
         if speech.fault:
             raise ValueError(speech.fault)
         if not len(speech.audio.samples):
