@@ -126,11 +126,7 @@ class Lesson(L.LightningModule):
             keep_json(Path(self.trainer.default_root_dir) / "history.json", self.history)
 
     def _row(self) -> dict[str, Any]:
-        names = (
-            ["train_loss"]
-            + ["dev_loss"] * bool(self.dev)
-            + ["dev_loss_free"] * bool(self.dev and self._runs_free())
-        )
+        names = ["train_loss", *(["dev_loss", "dev_loss_free"][: 1 + self._runs_free()] if self.dev else [])]
         losses = {name: float(self.trainer.callback_metrics[name]) for name in names}
         epoch = len(self.history)
         if not all(map(math.isfinite, losses.values())):

@@ -12,14 +12,8 @@ from entrain_training.settings import Training, TrainingError
 from entrain_training.table import replacing
 
 CHECKPOINT = "checkpoints/last.ckpt"
-OF_MACHINE = {
-    "accelerator",
-    "devices",
-    "nodes",
-    "strategy",
-    "precision",
-    "workers",
-}  # may differ when a training goes on
+OF_MACHINE = ("accelerator", "devices", "nodes", "strategy", "precision", "workers")
+"""Settings that may differ when a training goes on: it may do so elsewhere."""
 
 
 def begin(
