@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from entrain_training.aims import DEFAULT
+from entrain_training.aims import DEFAULT, FREE
 from entrain_training.coupling import COUPLINGS, Simulated
 from entrain_training.settings import Training
 from entrain_training.simulate import simulate, to_table
@@ -65,7 +65,10 @@ def plan(tables: dict[str, Path], scale: Scale) -> list[Task]:
     tasks = [Task(HONEST, name, real, Training(**how | changes)) for name, changes in honest.items()]
     for name in ("base", "words", DEFAULT):
         tasks.append(Task(PUBLISHED, name, without_names, Training(variant=name, **as_published)))
-    return tasks + [Task(group, DEFAULT, (tables[group],), Training(**how)) for group in SIMULATED]
+    for group in SIMULATED:
+        tasks.append(Task(group, DEFAULT, (tables[group],), Training(**how)))
+        tasks.append(Task(group, FREE, (tables[group],), Training(teacher=0.0, **how)))
+    return tasks
 
 
 def make_tables(prepared: Path, folder: Path, scale: Scale) -> dict[str, Path]:
