@@ -104,7 +104,8 @@ def _sums(
 
 
 def find_donors(dialogues: Sequence[Dialogue]) -> list[list[int]]:
-    """For each conversation the places of those of the same corpus in which none of its speakers is."""
+    """For each conversation the places of those of the same corpus in which none of its speakers is, as far as names tell: a doctor of
+    PriMock57 may be his own sham once in seven times, which makes the test milder, never stricter."""
     by_corpus: dict[str, list[int]] = defaultdict(list)
     for place, d in enumerate(dialogues):
         by_corpus[d.corpus].append(place)
