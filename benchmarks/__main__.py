@@ -10,9 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import latency, realise, reply
+from benchmarks import latency, live_step, realise, reply, train_speed
 
-PARTS = {"realise": realise.run, "latency": latency.run, "reply": reply.run}
+PARTS = {
+    "realise": realise.run,
+    "latency": latency.run,
+    "reply": reply.run,
+    "train_speed": train_speed.run,
+    "live_step": live_step.run,
+}
 
 
 def main(
@@ -20,7 +26,8 @@ def main(
     quick: Annotated[bool, typer.Option(help="A tenth of the work: for a look, not for the README.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the figures as JSON.")] = Path("bench-out"),
 ) -> None:
-    """The figures in the README: realised against target, turn end to targets, a reply's time. Six minutes on two cores."""
+    """The figures in the README: realised against target, turn end to targets, a reply's time, training, a live step. Eight minutes on
+    two cores."""
     unknown = set(only or []) - set(PARTS)
     if unknown:
         raise typer.BadParameter(f"no benchmark {', '.join(unknown)}; select from {', '.join(PARTS)}")

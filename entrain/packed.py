@@ -1,7 +1,8 @@
 """A bidirectional GRU over sequences of any lengths that lie one after the other: quick to train on a CPU.
 
 torch's own takes two to three times as long there, since its gradient of each step is a tensor as large as all the steps. Here both
-directions take a step at once, and the gradient is written out by hand: what does not depend on the step after is reckoned for all at once.
+directions take a step at once, and the gradient is written out: what does not depend on the step after is reckoned for many steps
+together, but not more than a core's cache can hold.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+BLOCK = 4_096  # elements that a block of steps has at least, but for the last
 
 
 def packing(lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,65 +32,89 @@ def both_ways(rnn: nn.GRU, flat: Tensor, lengths: Tensor) -> Tensor:
     place, sizes = packing(lengths)
     first_and_last = torch.repeat_interleave(2 * lengths.cumsum(0) - lengths - 1, lengths)
     back = (first_and_last - torch.arange(len(flat), device=flat.device))[place]  # each from its end
-    (w, v, b, c), (w_back, v_back, b_back, c_back) = rnn.all_weights
-    of_state, bias = torch.stack([v, v_back]).transpose(1, 2), torch.stack([c, c_back])[:, None]
+    weights = (torch.stack(both) for both in zip(*rnn.all_weights, strict=True))
     with torch.autocast("cpu", enabled=False):  # so long a recurrence wants the precision
-        given = [F.linear(flat[place], w, b), F.linear(flat[back], w_back, b_back)]  # (W, 3·H) each
         onwards, backwards = cast(Any, _Steps).apply(
-            torch.stack(given), of_state, bias, [int(n) for n in sizes]
+            flat, torch.stack([place, back]), [int(n) for n in sizes], *weights
         )
     empty = torch.empty_like(onwards)
     return torch.cat([empty.index_copy(0, place, onwards), empty.index_copy(0, back, backwards)], -1)
 
 
 class _Steps(torch.autograd.Function):
-    """The steps of D GRUs at once: reset, keep = σ(x + V·h + c), new = tanh(x + reset·(V·h + c)), next h = new + keep·(h − new)."""
+    """The steps of both GRUs at once: reset, keep = σ(w·x + b + v·h + c), new = tanh(w·x + b + reset·(v·h + c)), and the next state
+    is new + keep·(h − new)."""
 
     @staticmethod
-    def forward(ctx: Any, given: Tensor, of_state: Tensor, bias: Tensor, sizes: list[int]) -> Tensor:
-        """x: what the inputs give, packed (D, W, 3·H); V (D, H, 3·H) and c (D, 1, 3·H) → states (D, W, H)."""
-        size = of_state.shape[1]
-        gates = torch.empty_like(given[..., : 2 * size])
-        states, new, own = (torch.empty_like(given[..., :size]) for _ in range(3))
-        hidden = given.new_zeros(len(given), sizes[0], size)
-        for x, g, m, o, h in _each(sizes, given, gates, new, own, states):
-            hidden = hidden[:, : x.shape[1]]
-            from_state = torch.baddbmm(bias, hidden, of_state)
-            o.copy_(from_state[..., 2 * size :])
-            torch.add(x[..., : 2 * size], from_state[..., : 2 * size], out=g).sigmoid_()
-            torch.addcmul(x[..., 2 * size :], g[..., :size], o, out=m).tanh_()
-            hidden = torch.lerp(m, hidden, g[..., size:], out=h)
-        ctx.save_for_backward(states, gates, new, own, of_state)
+    def forward(
+        ctx: Any, flat: Tensor, orders: Tensor, sizes: list[int], w: Tensor, v: Tensor, b: Tensor, c: Tensor
+    ) -> Tensor:
+        """x (W, n_in), in which order each direction takes them (2, W), how many each step has; w (2, 3·H, n_in), v (2, 3·H, H),
+        b and c (2, 3·H) → states (2, W, H) in that order."""
+        n, size = orders.shape[1], v.shape[-1]
+        states = flat.new_zeros(2, sizes[0] + n, size)  # first the start: one state for each sequence
+        gates, new, own = (flat.new_empty(2, n, k * size) for k in (2, 1, 1))
+        hidden = states[:, : sizes[0]]
+        for rows, steps in _blocks(sizes):
+            given = torch.baddbmm(b[:, None], flat[orders[:, rows]], w.transpose(1, 2))
+            after = states[:, sizes[0] :][:, rows]
+            for x, g, m, o, h in _each(steps, given, gates[:, rows], new[:, rows], own[:, rows], after):
+                hidden = hidden[:, : x.shape[1]]
+                of_state = torch.baddbmm(c[:, None], hidden, v.transpose(1, 2))
+                o.copy_(of_state[..., 2 * size :])
+                torch.add(x[..., : 2 * size], of_state[..., : 2 * size], out=g).sigmoid_()
+                torch.addcmul(x[..., 2 * size :], g[..., :size], o, out=m).tanh_()
+                hidden = torch.lerp(m, hidden, g[..., size:], out=h)
+        ctx.save_for_backward(flat, orders, states, gates, new, own, w, v)
         ctx.sizes = sizes
-        return states
+        return states[:, sizes[0] :]
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        states, gates, new, own, of_state = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        flat, orders, states, gates, new, own, w, v = ctx.saved_tensors
         sizes: list[int] = ctx.sizes
-        reset, keep = gates.chunk(2, -1)
-        past = [h[:, :n] for (h,), n in zip(_each(sizes, states), sizes[1:], strict=False)]
-        before = torch.cat([torch.zeros_like(states[:, : sizes[0]]), *past], 1)
-        # How the loss changes with reset, keep and new, for each unit that it changes with the state; all steps at once.
-        of_new = torch.ops.aten.tanh_backward(1 - keep, new)
-        of_reset = torch.ops.aten.sigmoid_backward(of_new * own, reset)
-        of_keep = torch.ops.aten.sigmoid_backward(before - new, keep)
-        per_unit = torch.stack([of_reset, of_keep, of_new * reset], 2)  # (D, W, 3, H)
-        total, changes = (
-            grad_outputs[0].clone(memory_format=torch.contiguous_format),
-            torch.empty_like(per_unit),
-        )
-        to_state, later = of_state.transpose(1, 2).contiguous(), total[:, :0]
-        for t, change, unit, k in reversed([*_each(sizes, total, changes, per_unit, keep)]):
-            t[:, : later.shape[1]] += later
-            torch.mul(unit, t[:, :, None], out=change)
-            later = torch.baddbmm(t * k, change.flatten(2), to_state)
-        flat = changes.flatten(2)
-        of_weights, of_bias = before.transpose(1, 2) @ flat, flat.sum(1, keepdim=True)
-        torch.mul(total, of_new, out=changes[:, :, 2])  # of x, where there is no reset
-        return flat, of_weights, of_bias, None
+        before = [h[:, :n] for (h,), n in zip(_each([sizes[0], *sizes], states), sizes, strict=False)]
+        of_x = torch.zeros_like(flat) if ctx.needs_input_grad[0] else None
+        of_w, of_v, of_b, of_c = (torch.zeros_like(t) for t in (w, v, w[..., 0], w[..., 0]))
+        later, n_left = grad_outputs[0][:, :0], len(sizes)
+        for rows, steps in reversed([*_blocks(sizes)]):
+            (reset, keep), m = gates[:, rows].chunk(2, -1), new[:, rows]
+            past = torch.cat(before[n_left - len(steps) : n_left], 1)
+            n_left -= len(steps)
+            # What a change of the state means to new, and to the three parts of v·h + c.
+            to_new = torch.ops.aten.tanh_backward(1 - keep, m)
+            to_reset = torch.ops.aten.sigmoid_backward(to_new * own[:, rows], reset)
+            to_keep = torch.ops.aten.sigmoid_backward(past - m, keep)
+            to_parts = torch.stack([to_reset, to_keep, to_new * reset], 2)  # (2, n, 3, H)
+            total, parts = grad_outputs[0][:, rows].clone(), torch.empty_like(to_parts)
+            for t, part, to, k in reversed([*_each(steps, total, parts, to_parts, keep)]):
+                t[:, : later.shape[1]] += later
+                torch.mul(to, t[:, :, None], out=part)
+                later = torch.baddbmm(t * k, part.flatten(2), v)
+            of_v.baddbmm_(parts.flatten(2).transpose(1, 2), past)
+            of_c += parts.flatten(2).sum(1)
+            torch.mul(total, to_new, out=parts[:, :, 2])  # of w·x + b from here on, which no gate resets
+            of_w.baddbmm_(parts.flatten(2).transpose(1, 2), flat[orders[:, rows]])
+            of_b += parts.flatten(2).sum(1)
+            if of_x is not None:
+                of_x.index_add_(0, orders[:, rows].flatten(), (parts.flatten(2) @ w).flatten(0, 1))
+        return of_x, None, None, of_w, of_v, of_b, of_c
+
+
+def _blocks(sizes: list[int]) -> Iterator[tuple[slice, list[int]]]:
+    """Steps one after the other, in blocks: the elements that each has, and the sizes of its steps."""
+    start = stop = 0
+    steps: list[int] = []
+    for n in sizes:
+        steps.append(n)
+        stop += n
+        if stop - start >= BLOCK:
+            yield slice(start, stop), steps
+            start, steps = stop, []
+    if steps:
+        yield slice(start, stop), steps
 
 
 def _each(sizes: list[int], *packed: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Step by step, the parts of several (D, W, …): (D, n, …), the first step's first."""
+    """Step by step, the parts of several (2, W, …): (2, n, …), the first step's first."""
     return zip(*(torch.split(t, sizes, 1) for t in packed), strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import torch
 from batches import HIDDEN, WORD_DIM, WORD_HIDDEN
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from entrain.model import TurnEncoder
-from entrain.packed import both_ways, packing
+from entrain.packed import BLOCK, both_ways, packing
 
 some_lengths = st.lists(st.integers(0, 9), min_size=2, max_size=8).filter(any)
 
@@ -37,20 +38,42 @@ def test_packed_sequences_are_read_as_each_alone(lengths: list[int], training: b
     same(states.detach(), expected.detach())
 
 
-@given(some_lengths, st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
-def test_our_gradients_are_torchs(lengths: list[int], seed: int) -> None:
+def check_gradients(lengths: list[int], seed: int) -> None:
     torch.manual_seed(seed)
     rnn, n = TurnEncoder(WORD_DIM, WORD_HIDDEN, HIDDEN).double().rnn, torch.tensor(lengths)
     flat = torch.randn(sum(lengths), WORD_DIM, dtype=torch.float64, requires_grad=True)
     place, sizes = packing(n)
     theirs = rnn(PackedSequence(flat[place], sizes))[0].data
-    loss = torch.randn_like(theirs)
-    inputs = [flat, *rnn.parameters()]
-    expected = torch.autograd.grad((theirs * loss[place]).sum(), inputs)
-    found = torch.autograd.grad((both_ways(rnn, flat, n) * loss).sum(), inputs)
+    ours = both_ways(rnn, flat, n)
+    same(ours[place], theirs)
+    of_states, inputs = torch.randn_like(theirs), [flat, *rnn.parameters()]
+    expected = torch.autograd.grad((theirs * of_states[place]).sum(), inputs)
+    found = torch.autograd.grad((ours * of_states).sum(), inputs)
     for a, b in zip(found, expected, strict=True):
         same(a, b)
+
+
+@given(some_lengths, st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_our_gradients_are_torchs(lengths: list[int], seed: int) -> None:
+    check_gradients(lengths, seed)
+
+
+@pytest.mark.parametrize("longest", [0, 700])
+def test_and_where_the_steps_are_several_blocks(longest: int) -> None:
+    lengths = [*torch.randint(0, 60, (600,), generator=torch.Generator().manual_seed(0)).tolist(), longest]
+    assert sum(lengths) > 4 * BLOCK
+    check_gradients(lengths, seed=0)
+
+
+def test_weights_learn_the_same_where_the_words_need_no_gradient() -> None:
+    rnn, lengths = TurnEncoder(WORD_DIM, WORD_HIDDEN, HIDDEN).double().rnn, torch.tensor([3, 5])
+    flat = torch.randn(8, WORD_DIM, dtype=torch.float64)
+    found, expected = (
+        torch.autograd.grad(both_ways(rnn, x, lengths).square().sum(), list(rnn.parameters()))
+        for x in (flat, flat.clone().requires_grad_())
+    )
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 class Elements(TorchDispatchMode):
