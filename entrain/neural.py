@@ -64,7 +64,7 @@ class Neural:
 
     def foresee(self, history: History, text: str) -> tuple[Vector, Vector]:
         """The model alone: z (7,) and its confidence (7,): the share of its predictions for people whom it did not know that were less
-        sure than this one; 0 for features that it has not learnt."""
+        sure than this one; 0 for features that it has not learnt, or not heard of this user."""
         with self._lock, torch.inference_mode():
             live = self._follow(history)
             now = self._now(text, us=True)
@@ -72,7 +72,9 @@ class Neural:
             location = heard.location
             if self.anchor == "sentence":
                 location = location - self.trained.model.foresee(live.usual, now).location
-        learnt = np.array([self.trained.learnt[name] != "no" for name in FEATURES])
+        learnt = np.array([self.trained.learnt[name] != "no" for name in FEATURES]) & (
+            np.array(history.user.n) > 0
+        )
         trust = np.array([surer(*of) for of in zip(_floats(heard.scale[0]), self._usually, strict=True)])
         return location[0].double().numpy() * learnt, trust * learnt
 

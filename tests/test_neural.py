@@ -163,6 +163,13 @@ def test_what_was_not_learnt_is_left_to_the_other_strategy(words: Words) -> None
     assert (both.confidence <= 1).all()
 
 
+def test_of_a_user_who_was_not_heard_nothing_is_foreseen(words: Words) -> None:
+    strategy, history = Neural(trained(words), words), History("silent")
+    history.add(turn(0, "user").model_copy(update={"features": Features()}))
+    history.add(turn(1, "agent"))
+    assert not strategy.predict(history, "Hello.").confidence.any()
+
+
 def test_without_confidence_it_is_the_other_strategy(words: Words) -> None:
     strategy, history = Neural(trained(words, scales=((1e-6,),) * 7), words), talk(5)
     np.testing.assert_array_equal(strategy.predict(history, "Hm.").z, Weighted().predict(history, "Hm.").z)
