@@ -28,13 +28,14 @@ class Scale(NamedTuple):
     epochs: int
     patience: int
     simulated: int  # conversations of each coupling
+    simulated_epochs: int
     shuffles: int
     first: int | None  # conversations of each real table; None: all
     changes: dict[str, Any]  # to the networks
 
 
-FULL = Scale(14, 4, 800, 10, None, {})
-QUICK = Scale(1, 1, 50, 1, 40, {"hidden": 8, "word_hidden": 4})
+FULL = Scale(14, 4, 800, 14, 10, None, {})
+QUICK = Scale(1, 1, 50, 1, 1, 40, {"hidden": 8, "word_hidden": 4})
 
 
 class Task(NamedTuple):
@@ -89,7 +90,9 @@ def make_tables(prepared: Path, folder: Path, scale: Scale) -> dict[str, Path]:
         }
     without_names = made("nameless", lambda: [nameless(read_table(path)) for path in found.values()])
     made_up = {
-        group: made(group, lambda group=group: [to_table(simulated(group, scale), group)])
+        group: made(
+            f"{group}-{scale.simulated}", lambda group=group: [to_table(simulated(group, scale), group)]
+        )
         for group in SIMULATED
     }
     return found | {"nameless": without_names} | made_up
