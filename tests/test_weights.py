@@ -30,7 +30,8 @@ def trained(variant: str = "words-lookahead", **changes: object) -> Trained:
     model = model_of(variant, **changes).float()
     model.calibration.copy_(torch.linspace(0.5, 2, 7))
     learnt: dict[str, Any] = dict.fromkeys(FEATURES, "simulated") | {"rate_syll_s": "real", "nhr": "no"}
-    return Trained(model, learnt, (0.9, 1.1, 1.0, 0.8, 1.2, 1.0, 1.3), {"corpora": ["AMI"]})
+    usual = (0.9, 1.1, 1.0, 0.8, 1.2, 1.0, 1.3)
+    return Trained(model, learnt, usual, {"corpora": ["AMI"]}, tuple((u / 2, u, 2 * u) for u in usual))
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,7 @@ def test_a_model_comes_back_to_the_bit(variant: str, tmp_path: Path) -> None:
     first = trained(variant)
     again = Trained.load(first.save(tmp_path))
     assert (again.learnt, again.usual, again.card) == (first.learnt, first.usual, first.card)
+    assert again.scales == first.scales
     assert again.model.config == first.model.config
     assert not again.model.training
     before, after = first.model.state_dict(), again.model.state_dict()
@@ -139,10 +141,16 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "model no record": (lambda r: r.update(model=[1]), "does not describe the weights"),
     "features in another order": (lambda r: r["model"]["features"].reverse(), "must be of f0_mean_st, "),
     "a feature not told of": (lambda r: r["learnt"].pop("nhr"), "must be of .*nhr"),
+    "a feature of another name": (
+        lambda r: r["learnt"].update(pitch=r["learnt"].pop("nhr")),
+        "must be of .*nhr",
+    ),
     "learnt from nowhere": (lambda r: r["learnt"].update(nhr="dreams"), "'real', 'simulated' or 'no'"),
     "learnt no record": (lambda r: r.update(learnt=None), "does not describe the weights"),
     "usual too few": (lambda r: r["usual"].pop(), "must be of"),
     "usual no numbers": (lambda r: r.update(usual=["a"] * 7), "does not describe the weights"),
+    "scales too few": (lambda r: r["scales"].pop(), "must be of"),
+    "scales of nothing": (lambda r: r["scales"][0].append(0.0), "greater than 0"),
     "usual of nothing": (lambda r: r.update(usual=[0.0] * 7), "greater than 0"),
 }
 
