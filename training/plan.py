@@ -66,9 +66,10 @@ def plan(tables: dict[str, Path], scale: Scale) -> list[Task]:
     tasks = [Task(HONEST, name, real, Training(**how | changes)) for name, changes in honest.items()]
     for name in ("base", "words", DEFAULT):
         tasks.append(Task(PUBLISHED, name, without_names, Training(variant=name, **as_published)))
+    longer = how | {"epochs": scale.simulated_epochs}
     for group in SIMULATED:
-        tasks.append(Task(group, DEFAULT, (tables[group],), Training(**how)))
-        tasks.append(Task(group, FREE, (tables[group],), Training(teacher=0.0, **how)))
+        tasks.append(Task(group, DEFAULT, (tables[group],), Training(**longer)))
+        tasks.append(Task(group, FREE, (tables[group],), Training(teacher=0.0, **longer)))
     return tasks
 
 
