@@ -13,11 +13,11 @@ TABLES ?= ../shared/data/conversations
 .PHONY: help demo test lint bench prepared results weights clean system-demo system-test
 help:
 	@echo "make demo   set up, then hold four conversations with a real reading and write reports (2 minutes)"
-	@echo "make test   set up everything optional too, and run the tests (10 minutes)"
+	@echo "make test   set up everything optional too, and run the tests (20 minutes)"
 	@echo "make lint   ruff and pyright"
 	@echo "make results  train and evaluate all variants, and write results/index.html (an hour; goes on where it was stopped)"
 	@echo "make weights  train the model that ships, entrain/data/model (20 minutes)"
-	@echo "make bench  the figures in the README, printed (6 minutes)"
+	@echo "make bench  the figures in the README, printed (15 minutes)"
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/entrain demo --out demo-out
