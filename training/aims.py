@@ -10,7 +10,7 @@ from entrain_training.findings import Results, RunResult
 from entrain_training.page import first_shams, interval
 from entrain_training.scores import CHOICES, FED, Paired
 
-DEFAULT, BASE, FREE = "words-lookahead", "base", "teacher-0"
+DEFAULT, BASE = "words-lookahead", "base"
 MIN_SKILL, MIN_LESS_PERCENT, MAX_P, NEAR = 10.0, 4.0, 0.01, 1.05
 
 
@@ -63,9 +63,8 @@ def find_aims(honest: Results, optima: Sequence[Optimum]) -> list[Aim]:
 
 
 def near(o: Optimum, fed: str) -> tuple[float | None, float]:
-    """Our loss and the best possible one. What is fed its own predictions is the run that was trained so: the other takes them for
-    what we said."""
-    ours = find_run(o.results, DEFAULT if fed == "recorded" else FREE) or find_run(o.results, DEFAULT)
+    """Our loss and the best possible one."""
+    ours = find_run(o.results, DEFAULT)
     score = ours.find(fed=fed) if ours else None
     return score.smooth_l1.value if score else None, o.losses[fed]["optimal"]["smooth L1"]
 

@@ -189,7 +189,7 @@ def simulations(optima: Sequence[Optimum]) -> Section:
                 ))  # fmt: skip
     note = (
         "Conversations whose coupling is known, all seven features, and the words ask for something too. Smooth L1; the best possible is a Kalman "
-        "filter's, and so is the best that never hears the partner. Fed what it said itself: the run that was trained so. Sham: how much higher the loss, with another's prosody."
+        "filter's, and so is the best that never hears the partner. Sham: how much higher the loss, with another's prosody."
     )
     head = (
         "coupling",

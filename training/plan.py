@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from entrain_training.aims import DEFAULT, FREE
+from entrain_training.aims import DEFAULT
 from entrain_training.coupling import COUPLINGS, Simulated
 from entrain_training.settings import Training
 from entrain_training.simulate import simulate, to_table
@@ -69,7 +69,6 @@ def plan(tables: dict[str, Path], scale: Scale) -> list[Task]:
     longer = how | {"epochs": scale.simulated_epochs}
     for group in SIMULATED:
         tasks.append(Task(group, DEFAULT, (tables[group],), Training(**longer)))
-        tasks.append(Task(group, FREE, (tables[group],), Training(teacher=0.0, **longer)))
     return tasks
 
 
