@@ -273,9 +273,18 @@ class Model(nn.Module):
             like.new_zeros(n, 0, hidden), like.new_zeros(n, 0),
         )  # fmt: skip
 
+    def encode(self, words: Tensor, n_words: Tensor, mel: Tensor, n_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoders' states of words and Mel vectors, as in `Batch` or `Now`: (W, 2·word_hidden), (M, 2·word_hidden). They depend on
+        no state, so who looks at a turn more than once encodes it once."""
+        if self.word_encoder and len(words):
+            words = self.word_encoder.read(words, n_words.flatten())
+        if self.mel_encoder and len(mel):
+            mel = self.mel_encoder.read(mel, n_mel.flatten())
+        return words, mel
+
     def foresee(self, state: State, now: Now, encoded: bool = False) -> Foresight:
         """How the turn will be said, from the turns before it and its own text; its z, valid, context and mel are not looked at.
-        `encoded`: `now.words` are the encoder's states of them (W, 2·word_hidden) already."""
+        `encoded`: `now.words` and `now.mel` are what `encode` gave for them."""
         text, over_words = self._read(
             self.word_encoder, now.words, now.n_words, state.feature, now.shape, encoded
         )
@@ -314,7 +323,8 @@ class Model(nn.Module):
             return batch
         was_training, z = self.training, batch.z.clone()
         self.eval()
-        state, turns = self.start(len(z)), Turns(self._encoded(batch), batch.counted(on))
+        words, mel = self.encode(batch.words, batch.n_words, batch.mel, batch.n_mel)
+        state, turns = self.start(len(z)), Turns(replace(batch, words=words, mel=mel), batch.counted(on))
         for t in range(z.shape[1]):
             now = turns.at(t)
             foreseen = self.foresee(state, now, encoded=True)
@@ -347,15 +357,6 @@ class Model(nn.Module):
     def _mel(self, batch: Batch, before: Tensor) -> Tensor:
         mel, _ = self._read(self.mel_encoder, batch.mel, batch.n_mel.flatten(), before.flatten(0, 1))
         return mel.view(*before.shape[:2], mel.shape[-1])
-
-    def _encoded(self, batch: Batch) -> Batch:
-        """With the encoders' states in the place of words and Mel vectors: they don't depend on what is fed back."""
-        words, mel = batch.words, batch.mel
-        if self.word_encoder and len(words):
-            words = self.word_encoder.read(words, batch.n_words.flatten())
-        if self.mel_encoder and len(mel):
-            mel = self.mel_encoder.read(mel, batch.n_mel.flatten())
-        return replace(batch, words=words, mel=mel)
 
     def _read(
         self, encoder: TurnEncoder | None, flat: Tensor, lengths: Tensor, query: Tensor,

@@ -68,10 +68,10 @@ class Neural:
         with self._lock, torch.inference_mode():
             live = self._follow(history)
             now = self._now(text, us=True)
-            heard = self.trained.model.foresee(live.heard, now)
+            heard = self.trained.model.foresee(live.heard, now, encoded=True)
             location = heard.location
             if self.anchor == "sentence":
-                location = location - self.trained.model.foresee(live.usual, now).location
+                location = location - self.trained.model.foresee(live.usual, now, encoded=True).location
         learnt = np.array([self.trained.learnt[name] != "no" for name in FEATURES]) & (
             np.array(history.user.n) > 0
         )
@@ -85,10 +85,10 @@ class Neural:
             state = self.trained.model.start()
             for place, turn in enumerate(turns):
                 now = self._of(turn)
-                foreseen = self.trained.model.foresee(state, now)
+                foreseen = self.trained.model.foresee(state, now, encoded=True)
                 if turn.speaker == "agent":
                     found[place] = _looked(foreseen, turn.text)
-                state = self.trained.model.observe(state, now, foreseen)
+                state = self.trained.model.observe(state, now, foreseen, encoded=True)
         return found
 
     def _follow(self, history: History) -> Live:
@@ -106,7 +106,8 @@ class Neural:
         return live
 
     def _observe(self, state: State, now: Now) -> State:
-        return self.trained.model.observe(state, now, self.trained.model.foresee(state, now))
+        model = self.trained.model
+        return model.observe(state, now, model.foresee(state, now, encoded=True), encoded=True)
 
     def _of(self, turn: Turn) -> Now:
         """A turn as it was heard; the agent's own as it was realised."""
@@ -118,13 +119,16 @@ class Neural:
         )
 
     def _now(self, text: str, us: bool) -> Now:
-        words = torch.tensor(self.words.encode(text))
-        now, yes = silent(self.trained.model, 1), torch.full((1,), float(us))
+        """Only the text is known; its words are encoded."""
+        model, words = self.trained.model, torch.tensor(self.words.encode(text))
+        now, yes = silent(model, 1), torch.full((1,), float(us))
         none = torch.zeros(1, dtype=torch.long)
-        if len(words):
-            now = now._replace(words=words)
-        on = torch.ones(1) if self.trained.model.config.eval_on == "both" else yes
-        return now._replace(n_words=none + len(words), n_mel=none, us=yes, on=on, shape=_row(shape_of(text)))
+        n_words = none + len(words)
+        words, mel = model.encode(words if len(words) else now.words, n_words, now.mel, none)
+        on = torch.ones(1) if model.config.eval_on == "both" else yes
+        return now._replace(
+            words=words, n_words=n_words, mel=mel, n_mel=none, us=yes, on=on, shape=_row(shape_of(text))
+        )
 
 
 def surer(scale: float, usually: Sequence[float]) -> float:

@@ -90,9 +90,9 @@ def write_report(
     page = jinja.get_template("report.html").render(
         title=title, meta=meta, turns=turns, speakers=speakers, dimensions=steering, features=FEATURES,
         aims=aims, steered=steered(columns), players={i: player(sound) for i, sound in audio.items()},
-        courses={d: Markup(svg) for d, svg in courses(turns).items()},
+        courses={d: Markup(drawn) for d, drawn in courses(turns).items()},
         looked={i: (most_looked(look.turns), look.words) for i, look in looked.items()},
-        scatters={d: Markup(svg) for d, svg in scatters(columns).items()},
+        scatters={d: Markup(drawn) for d, drawn in scatters(columns).items()},
     )  # fmt: skip
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def player(sound: Audio | Path) -> dict[str, str]:
 def courses(turns: Sequence[Turn]) -> dict[Dimension, str]:
     """Each dimension over time, in its own unit and as z: dimension → svg. What was never measured is left out."""
     measured = [d for d in DIMENSIONS if any(getattr(turn.features, d.feature) is not None for turn in turns)]
-    return {d: _svg(partial(_course, turns, d), (4.4, 3.3), d.feature) for d in measured}
+    return {d: svg(partial(_course, turns, d), (4.4, 3.3), d.feature) for d in measured}
 
 
 def _course(turns: Sequence[Turn], d: Dimension, figure: Any) -> None:
@@ -229,7 +229,7 @@ def _course(turns: Sequence[Turn], d: Dimension, figure: Any) -> None:
 def scatters(columns: Mapping[Dimension, Sequence[Aim]]) -> dict[Dimension, str]:
     """Target against outcome of each dimension: dimension → svg."""
     known = {d: [(a.target, a.realised) for a in aims if a.known] for d, aims in columns.items()}
-    return {d: _svg(partial(_scatter, at), (2.4, 2.4), d.change) for d, at in known.items() if at}
+    return {d: svg(partial(_scatter, at), (2.4, 2.4), d.change) for d, at in known.items() if at}
 
 
 def _scatter(pairs: Sequence[tuple[Value, Value]], figure: Any) -> None:
@@ -242,7 +242,7 @@ def _scatter(pairs: Sequence[tuple[Value, Value]], figure: Any) -> None:
     axes.locator_params(nbins=4)
 
 
-def _svg(paint: Callable[[Any], None], size_in: tuple[float, float], name: str) -> str:
+def svg(paint: Callable[[Any], None], size_in: tuple[float, float], name: str) -> str:
     """What `paint` draws, as SVG to stand in the page; `name` keeps its ids apart from other figures'."""
     from matplotlib import style
     from matplotlib.figure import Figure

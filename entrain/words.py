@@ -94,7 +94,8 @@ def tokens(text: str) -> list[str]:
         endings: list[str] = []
         while part := CONTRACTION.search(word):  # "I'd've" has two
             word, endings = word[: part.start()], [part.group(), *endings]
-        found += [*PARTED.get(word, re.split(r"[-']", word)), *endings]
+        found += PARTED[word] if word in PARTED else word.replace("'", "-").split("-")
+        found += endings
     return found
 
 

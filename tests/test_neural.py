@@ -104,16 +104,19 @@ def words_of(text: str):
 
 
 def test_nothing_is_encoded_twice(words: Words) -> None:
-    strategy, seen = Neural(trained(words), words), []
+    strategy, seen, read = Neural(trained(words), words), [], []
     strategy.trained.model.feature_encoder.register_forward_hook(lambda *_: seen.append(1))
     history = talk(6)
+    strategy.trained.model.word_encoder.rnn.register_forward_hook(lambda *_: read.append(1))
     strategy.predict(history, "One.")
-    first = len(seen)
+    first, first_read = len(seen), len(read)
+    assert first_read == 6 + 1  # each turn's words once, and the reply's
     strategy.predict(history, "Two.")
     assert len(seen) == first  # a plan encodes no turn
     history.add(turn(6))
     strategy.predict(history, "Three.")
     assert len(seen) - first == 2  # one turn, as heard and as usual
+    assert len(read) - first_read == 1 + 2  # two replies, one turn
 
 
 @given(st.integers(0, 12), st.integers(0, 12))

@@ -158,7 +158,8 @@ def test_a_run_that_was_trained_otherwise_is_not_taken_for_this_one(prepared: Pa
     folder.mkdir(parents=True)
     (folder / "config.json").touch()
     for settings in (task.settings, task.settings.model_copy(update={"epochs": 7})):
-        (folder / "settings.json").write_text(json.dumps({"settings": settings.model_dump(mode="json")}))
+        record = {"tables": [], "settings": settings.model_dump(mode="json")}
+        (folder / "settings.json").write_text(json.dumps(record))
         if settings == task.settings:
             assert train(task, prepared / "runs") == f"{task.group}/{task.name}"
         else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from entrain.model import MEL_BANDS, Batch, Whose, context_of, shape_of
 from entrain.turn import FEATURES
 from entrain.words import Words
 from entrain_training.columns import TableError
-from entrain_training.table import read_table
+from entrain_training.table import conversations, read_table
 
 Array = NDArray[np.float32]
+S = TypeVar("S")  # a Side, alone or with something else
 
 SIMULATED = "simulated"
 """What the name of a corpus begins with, and the reason in `missing`, where the simulator made the values."""
@@ -96,12 +97,9 @@ def read_dialogues(
         if mel and "mel" not in table.column_names:
             raise TableError(f"{path} has no Mel-spectrograms; make it with `entrain prepare --mel`.")
         table = table.select([*COLUMNS, *(["mel"] if mel else [])])
-        keys = [f"{c}\n{v}" for c, v in zip(*(table[n].to_pylist() for n in ("corpus", "conv")), strict=True)]
-        edges = [0, *(i for i in range(1, len(keys)) if keys[i] != keys[i - 1]), len(keys)]
-        for start, stop in itertools.pairwise(edges):
-            if stop > start:
-                rows = table.slice(start, stop - start).to_pydict()
-                found.append(_dialogue(rows, words, normalise, mel))
+        for start, stop in conversations(table):
+            rows = table.slice(start, stop - start).to_pydict()
+            found.append(_dialogue(rows, words, normalise, mel))
         if not any(d.valid.any() for d in found[before:]):
             raise TableError(
                 f"{path} has no value of any feature: nothing can be learnt. Its column `missing` says why."
@@ -223,11 +221,12 @@ def epoch(
         yield sides[i]
 
 
-def bounded(sides: Iterable[Side], n_turns: int) -> list[list[Side]]:
-    """Sides of about one length together, in groups that have at most `n_turns` turns once padded (or one side)."""
-    groups: list[list[Side]] = []
-    for side in sorted(sides, key=len, reverse=True):
-        if groups and (len(groups[-1]) + 1) * len(groups[-1][0]) <= n_turns:
+def bounded(sides: Iterable[S], most: int, length: Callable[[S], int] = len, power: int = 1) -> list[list[S]]:
+    """Sides of about one length together, in groups that have at most `most` turns once padded (or one side); with power 2, pairs of
+    turns."""
+    groups: list[list[S]] = []
+    for side in sorted(sides, key=length, reverse=True):
+        if groups and (len(groups[-1]) + 1) * length(groups[-1][0]) ** power <= most:
             groups[-1].append(side)
         else:
             groups.append([side])

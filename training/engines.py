@@ -28,7 +28,7 @@ def local(tasks: Iterator[Task], jobs: int | None = None) -> Iterator[Made]:
     """In `jobs` processes (default: one a core). If one of them dies, what was in flight is made again one by one, so that
     only the conversation that kills its process fails."""
     jobs = jobs or cores()
-    executor, flying = _processes(jobs), dict[Future[Made], Task]()
+    executor, flying = processes(jobs), dict[Future[Made], Task]()
     try:
         while True:
             for task in islice(tasks, AHEAD * jobs - len(flying)):
@@ -38,7 +38,7 @@ def local(tasks: Iterator[Task], jobs: int | None = None) -> Iterator[Made]:
             done = wait(flying, return_when=FIRST_COMPLETED).done
             if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                 executor.shutdown(kill_workers=True)
-                executor, suspects = _processes(jobs), list(flying.values())
+                executor, suspects = processes(jobs), list(flying.values())
                 flying.clear()
                 yield from map(_alone, suspects)
                 continue
@@ -53,7 +53,8 @@ def cores() -> int:
     return import_module("loky").cpu_count()
 
 
-def _processes(jobs: int) -> Any:
+def processes(jobs: int) -> Any:
+    """A pool of so many, each on one thread of its own: more would fight for the cores."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return import_module("loky").ProcessPoolExecutor(max_workers=jobs, timeout=IDLE_S, env=threads)
 
@@ -68,7 +69,7 @@ def _submit(executor: Any, task: Task) -> Future[Made]:
 
 
 def _alone(task: Task) -> Made:
-    executor = _processes(1)
+    executor = processes(1)
     try:
         return _submit(executor, task).result()
     except BrokenProcessPool:

@@ -14,7 +14,7 @@ from entrain.weights import WeightsError
 from entrain.words import Words
 from entrain_training.baselines import MIN_VALUES, fitted
 from entrain_training.calibration import calibration
-from entrain_training.engines import _processes as processes
+from entrain_training.engines import processes
 from entrain_training.findings import Part, Results, RunResult
 from entrain_training.finished import EvaluationError, Run
 from entrain_training.ground import Ground

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from entrain.report import AGENT, FAINT, INK, USER
-from entrain.report import _svg as svg
+from entrain.report import AGENT, FAINT, INK, USER, svg
 from entrain_training.calibration import Calibration
 from entrain_training.findings import RunResult
 from entrain_training.looks import Course

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from entrain.model import Predicted, Whose
 from entrain.weights import Trained
 from entrain.words import Words
-from entrain_training.data import Array, Side, collate
+from entrain_training.data import Array, Side, bounded, collate
 from entrain_training.pooled import Bits, Places, Pooled
 
 MAX_PAIRS = 4_000_000  # of turns that look at one another in a batch: 16 MB for each attention
@@ -90,7 +90,7 @@ def predict(
     whose = count or config.eval_loss_on
     found: list[tuple[NDArray[np.generic], ...]] = []
     lags = Lags()
-    for group in batches(sides):
+    for group in bounded(sides, MAX_PAIRS, lambda of: len(of[1]), power=2):
         batch = collate([side for _, side in group], words)
         fed = model.free_run(batch, 0.0, config.eval_on) if free else batch
         predicted: Predicted = model(fed, config.eval_on)
@@ -108,16 +108,3 @@ def predict(
 def sides_of(turns: Pooled) -> list[tuple[int, Side]]:
     """Every conversation from the side of everyone in it, whole, with its place."""
     return [(place, Side(d, us)) for place, d in enumerate(turns.dialogues) for us in d.sides()]
-
-
-def batches(sides: Sequence[tuple[int, Side]]) -> Iterator[list[tuple[int, Side]]]:
-    """Sides of like length together, so that little is padding and memory is bounded."""
-    batch: list[tuple[int, Side]] = []
-    for side in sorted(sides, key=lambda side: -len(side[1].dialogue)):
-        longest = len(batch[0][1].dialogue) if batch else 0
-        if batch and (len(batch) + 1) * longest**2 > MAX_PAIRS:
-            yield batch
-            batch = []
-        batch.append(side)
-    if batch:
-        yield batch

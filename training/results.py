@@ -8,7 +8,6 @@ evaluate something anew, delete its folder.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,8 +19,7 @@ from rich.console import Console
 
 from entrain_training.aims import DEFAULT, Optimum
 from entrain_training.coupling import COUPLINGS
-from entrain_training.engines import _processes as processes
-from entrain_training.engines import cores
+from entrain_training.engines import cores, processes
 from entrain_training.evaluate import evaluate
 from entrain_training.findings import Results
 from entrain_training.finished import EvaluationError, Run
@@ -41,6 +39,7 @@ from entrain_training.plan import (
     plan,
     simulated,
 )
+from entrain_training.run import recorded
 
 EVERYWHERE = "everywhere"
 TITLES = {
@@ -86,10 +85,10 @@ def train(task: Task, runs: Path) -> str:
     """Train a run, or go on with it, unless it is finished. Raises `EvaluationError` for one that was trained otherwise."""
     from entrain_training.train import fit
 
-    run, begun = runs / task.group / task.name, (runs / task.group / task.name / "settings.json")
+    run = runs / task.group / task.name
     if not (run / "config.json").exists():
-        fit(task.tables, run, task.settings, resume=begun.exists())
-    elif json.loads(begun.read_text(encoding="utf-8"))["settings"] != task.settings.model_dump(mode="json"):
+        fit(task.tables, run, task.settings, resume=(run / "settings.json").exists())
+    elif recorded(run)[1] != task.settings:
         raise EvaluationError(f"{run} was trained with other settings. Delete it, or give another --out.")
     return f"{task.group}/{task.name}"
 

@@ -9,6 +9,7 @@ same speakers, so they are never parted between training and test. What ships is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +17,10 @@ from typing import Annotated, Any
 import typer
 
 from entrain.turn import FEATURES
-from entrain.weights import SHIPPED, Trained
+from entrain.weights import SHIPPED
 from entrain_training.coupling import COUPLINGS
-from entrain_training.evaluate import RunResult, evaluate
+from entrain_training.evaluate import evaluate
+from entrain_training.findings import RunResult
 from entrain_training.scores import Score
 from entrain_training.sham import Sham
 from entrain_training.simulate import fill_table
@@ -103,14 +105,9 @@ def main(
     voiced = run.parent / f"{run.name}-voices.parquet"
     run.parent.mkdir(parents=True, exist_ok=True)
     write_table([with_voices(read_table(table), seed) for table in tables], voiced)
-    fit([*tables, voiced], run, Training(epochs=epochs, seed=seed), resume=run.exists())
+    trained = fit([*tables, voiced], run, Training(epochs=epochs, seed=seed), resume=run.exists())
     result = evaluate([run], tables).runs[0]
-    trained = Trained.load(run)
-    learnt = {name: "real" if name not in SIMULATED else "simulated" for name in FEATURES}
-    shipped = Trained(
-        trained.model, learnt, trained.usual, trained.scales, trained.card | {"rate": _figures(result)}
-    )
-    shipped.save(out)
+    replace(trained, card=trained.card | {"rate": _figures(result)}).save(out)
     (out / "README.md").write_text(model_card(result, trained.card), encoding="utf-8")
     print(f"Written to {out}. Read its README.md.")
 

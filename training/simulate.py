@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +35,7 @@ from entrain_training.coupling import (
     text_effect,
 )
 from entrain_training.optimal import score
-from entrain_training.table import write_table
+from entrain_training.table import conversations, write_table
 
 pa: Any = import_module("pyarrow")
 
@@ -93,11 +92,10 @@ def fill_table(table: Any, features: Sequence[str], coupling: Coupling, seed: in
             raise ValueError(
                 f"{name} was measured in {n_known} turns; simulate only features that a table lacks."
             )
-    corpus, conv, speaker, text = (table[name].to_pylist() for name in ("corpus", "conv", "speaker", "text"))
-    starts = [i for i in range(len(conv)) if i == 0 or (corpus[i], conv[i]) != (corpus[i - 1], conv[i - 1])]
+    speaker, text = (table[name].to_pylist() for name in ("speaker", "text"))
     filled = [
         fill(speaker[a:b], text[a:b], coupling, np.random.default_rng([seed, a]))
-        for a, b in pairwise([*starts, len(conv)])
+        for a, b in conversations(table)
     ]
     z, valid = (np.concatenate(part) for part in zip(*filled, strict=True))
     reasons = [json.loads(cell) for cell in table["missing"].to_pylist()]

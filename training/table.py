@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,13 @@ def read_table(path: str | Path, mel: bool = True) -> Any:
     if not table.num_rows:
         raise TableError(f"{path} has no turns. The prepare.json beside it says what was skipped or failed.")
     return table
+
+
+def conversations(table: Any) -> list[tuple[int, int]]:
+    """The rows of each conversation, whose rows stand together: the first, and the one after the last."""
+    keys = list(zip(*(table[name].to_pylist() for name in ("corpus", "conv")), strict=True))
+    edges = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
+    return list(pairwise([*edges, len(keys)]))
 
 
 def mel_frames(value: bytes) -> MelFrames:
