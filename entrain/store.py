@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -40,6 +41,10 @@ class StoreError(RuntimeError):
     """The store can't be reached or written."""
 
 
+class StoreConflict(StoreError):
+    """Another process has changed this conversation since it was loaded or saved here: load it again."""
+
+
 class Store:
     """`url` is a path to a SQLite file, or a SQLAlchemy URL such as "postgresql+psycopg://user@host/base".
 
@@ -62,16 +67,21 @@ class Store:
             event.listen(self.engine, "connect", _sqlite_settings)
             event.listen(self.engine, "checkout", _same_file)
         self._has_tables = False
+        self._n_saved: weakref.WeakKeyDictionary[History, int] = weakref.WeakKeyDictionary()
         self._attempt("open", lambda: None)
 
     def save(self, history: History) -> None:
         """Write what is not written yet, in one transaction: after a failure the next call writes that too. Raises
-        `StoreError` when someone else has added turns to this conversation meanwhile."""
+        `StoreConflict` when another process has added turns to this conversation meanwhile, or has deleted it."""
         self._attempt("save to", lambda: self._save(history))
 
     def load(self, conversation_id: str) -> History | None:
         """The conversation as it was left, or None. Raises `HistoryError` for a newer schema or a damaged turn."""
         return self._attempt("load from", lambda: self._load(conversation_id))
+
+    def stale(self, history: History) -> bool:
+        """True when another process has changed the conversation since this history was loaded or saved here."""
+        return self._attempt("load from", lambda: self._stale(history))
 
     def all_turns(self, conversation_id: str) -> Turns:
         """Every turn, however many."""
@@ -96,16 +106,14 @@ class Store:
             ).rowcount
             if not known:
                 connection.execute(sa.insert(conversations).values(id=history.id, state=state))
-            latest = self._select(history.id).order_by(turns.c.number.desc()).limit(1)
-            row = connection.execute(latest).first()
+            row = connection.execute(self._latest(history.id, 1)).first()
             n_saved = row.number + 1 if row else 0
-            at = n_saved - history.n_forgotten  # of the first turn to save, in the history's memory
-            saved_last = _turn(history.id, *row) if row else None
-            if n_saved > len(history) or (at > 0 and history.turns[at - 1] != saved_last):
-                raise StoreError(
+            if self._changed(history, row):
+                raise StoreConflict(
                     f"conversation {history.id!r} has other turns in the store {self.url}: another process writes to it. "
                     "Load it again, or give this one an id of its own."
                 )
+            at = n_saved - history.n_forgotten  # of the first turn to save, in the history's memory
             fresh = history.turns[max(0, at) :]
             first = len(history) - len(fresh)
             if fresh:
@@ -115,6 +123,18 @@ class Store:
                     for number, body in enumerate(bodies, first)
                 ]
                 connection.execute(sa.insert(turns), rows)
+        self._n_saved[history] = len(history)
+
+    def _stale(self, history: History) -> bool:
+        with self.engine.connect() as connection:
+            return self._changed(history, connection.execute(self._latest(history.id, 1)).first())
+
+    def _changed(self, history: History, last: Any) -> bool:
+        """Whether the last stored turn is not the history's own, or some that were stored are gone."""
+        n_stored = last.number + 1 if last else 0
+        at = n_stored - history.n_forgotten  # of the first turn that is not stored, in the history's memory
+        differs = at > 0 and history.turns[at - 1 : at] != [_turn(history.id, *last)]
+        return differs or n_stored < self._n_saved.get(history, 0)
 
     def _load(self, conversation_id: str) -> History | None:
         with self.engine.connect() as connection:
@@ -122,11 +142,12 @@ class Store:
             state = connection.scalar(the_one)
             if state is None:
                 return None
-            latest = self._select(conversation_id).order_by(turns.c.number.desc()).limit(MAX_TURNS)
-            rows = connection.execute(latest).all()[::-1]
+            rows = connection.execute(self._latest(conversation_id, MAX_TURNS)).all()[::-1]
         n_forgotten = rows[0].number if rows else 0
         parsed = (_turn(conversation_id, *row) for row in rows)
-        return History.from_records(_state(conversation_id, state), parsed, n_forgotten)
+        history = History.from_records(_state(conversation_id, state), parsed, n_forgotten)
+        self._n_saved[history] = len(history)
+        return history
 
     def _turns(self, conversation_id: str) -> Turns:
         with self.engine.connect() as connection:
@@ -155,13 +176,22 @@ class Store:
     def _select(conversation_id: str) -> Any:
         return sa.select(turns.c.number, turns.c.body).where(turns.c.conversation_id == conversation_id)
 
+    @classmethod
+    def _latest(cls, conversation_id: str, n: int) -> Any:
+        return cls._select(conversation_id).order_by(turns.c.number.desc()).limit(n)
+
     def _attempt(self, what: str, action: Callable[[], T]) -> T:
         try:
             if not self._has_tables:
                 metadata.create_all(self.engine)
                 self._has_tables = True
             return action()
+        except exc.IntegrityError as error:  # two wrote the same turn at once
+            raise StoreConflict(
+                f"could not {what} the store {self.url}: another process was first."
+            ) from error
         except exc.SQLAlchemyError as error:
+            self._n_saved.clear()  # a file that is gone was not emptied by someone: all is written again
             self._has_tables = False  # perhaps the file was deleted: the next attempt looks
             self.engine.dispose()  # SQLite opens an unwritable file for reading, and so it would stay
             why = _without_password(str(error))

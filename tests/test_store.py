@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from entrain import history as history_module
 from entrain import store as store_module
 from entrain.history import MAX_TURNS, History, HistoryError
-from entrain.store import Store, StoreError
+from entrain.store import Store, StoreConflict, StoreError
 from entrain.turn import Features, Turn
 
 MARKER = "antidisestablishmentarianism"
@@ -494,3 +494,33 @@ def test_a_bad_url_is_a_store_error_without_its_password(url: str) -> None:
         Store(url)
     assert "hunt" not in str(caught.value)
     assert "hunt" not in str(caught.value.__cause__)
+
+
+def test_another_process_that_writes_or_deletes_is_noticed(store: Store) -> None:
+    """Two `Store`s are two processes: each keeps in mind what it has saved or loaded."""
+    mine = talk("a", 2)
+    store.save(mine)
+    assert not store.stale(mine)
+    other = Store(store.engine.url.render_as_string(hide_password=False))
+    try:
+        theirs = loaded(other, "a")
+        mine.add(turn(2))
+        assert not store.stale(mine), "a turn that is not saved yet is no conflict"
+        theirs.add(turn(4, "theirs"))
+        other.save(theirs)
+        assert store.stale(mine)
+        with pytest.raises(StoreConflict, match="another process"):
+            store.save(mine)
+        assert store.all_turns("a") == theirs.turns, "nothing is lost"
+        mine = loaded(store, "a")
+        assert not store.stale(mine)
+        other.delete("a")
+        assert store.stale(mine)
+        mine.add(turn(6))
+        with pytest.raises(StoreConflict):
+            store.save(mine)
+        assert store.list() == [], "what was deleted stays so"
+        store.save(talk("a", 1))  # begun anew
+        assert len(store.all_turns("a")) == 1
+    finally:
+        other.close()
