@@ -9,19 +9,30 @@ import shutil
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from entrain.asr import Recogniser, Transcript, load_recogniser
 from entrain.audio import Audio
-from entrain.conditioning import Conditioned, Realised, condition, load_engine, measure, request, resolve
+from entrain.conditioning import (
+    Conditioned,
+    Realised,
+    condition,
+    load_engine,
+    measure,
+    outcome,
+    request,
+    resolve,
+)
 from entrain.history import History
 from entrain.normalize import Normalizer, Register
 from entrain.prosody import extract, with_text
+from entrain.sentences import sentences
 from entrain.store import Store
 from entrain.strategy import NEURAL, Strategy, load_strategy
+from entrain.swift import can_be_swift, say_swiftly
 from entrain.targets import SPOKEN, Policy, Targets, set_targets
 from entrain.tts import TTS, Knobs, Rendition, load_tts
 from entrain.turn import Features, Turn, Word
@@ -42,6 +53,20 @@ class Speech:
     realised: Realised
     turn: Turn
     fault: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some sound of a reply that is being said: all of its sentence `number` or, of the first, perhaps only a part."""
+
+    number: int
+    text: str
+    """The whole sentence."""
+    audio: Audio
+    usual: Audio | None = None
+    """How the voice says this sentence when left alone; given once a sentence."""
+    notes: tuple[str, ...] = ()
+    """What could not be realised."""
 
 
 class Entrainer:
@@ -146,6 +171,8 @@ class Conversation:
 
     def __init__(self, entrainer: Entrainer, history: History) -> None:
         self.entrainer, self.history = entrainer, history
+        self.policy = entrainer.policy
+        """How far the agent goes in this talk; may be replaced between turns."""
         self._lock = threading.RLock()
         self._logged: set[str] = set()
         self._fault = ""
@@ -195,7 +222,7 @@ class Conversation:
 
             def targets() -> Targets:
                 prediction = agent.strategy.predict(self.history, text)
-                return set_targets(prediction, agent.voice, agent.policy, self._last_targets())
+                return set_targets(prediction, agent.voice, self.policy, self._last_targets())
 
             return self._guard("plan", targets, neutral)
 
@@ -203,11 +230,9 @@ class Conversation:
         """Plan (unless given `targets`), synthesise, make it sound so, and remember what came out."""
         with self._lock:
             self._fault = ""
-            agent = self.entrainer
             text = str(text)
             targets = targets or self.plan(text)
-            silent = Rendition(Audio.empty(agent.tts.rate_hz), text)
-            rendition = self._guard("voice", lambda: agent.tts.synthesise(text), silent)
+            rendition = self._voice(text)
             made = self._guard("conditioning", lambda: self._condition(rendition, targets), None)
             if made is None:
                 made = Conditioned(rendition.audio, Features(), Features(), Realised())
@@ -215,20 +240,65 @@ class Conversation:
             turn = self._remember_agent(made.audio, text, made.after, targets, made.realised)
             return Speech(made.audio, text, targets, made.realised, turn, fault)
 
+    def pieces(self, text: str, targets: Targets) -> Iterator[Piece]:
+        """The reply in the agent's voice, sentence by sentence, as soon as each is made: for a live talk, where the first
+        plays while the next is made. Nothing is remembered: call `spoke` with what was really played.
+
+        The first sentence does not wait to be measured, where the voice can (`entrain.swift`); the others go through the closed loop.
+        """
+        for number, sentence in enumerate(sentences(text)):
+            self._fault = ""
+            if number == 0 and can_be_swift(self.entrainer.tts, targets):
+                yield from self._swift(sentence, targets)
+                continue
+            rendition = self._voice(sentence)
+            made = self._guard("conditioning", lambda said=rendition: self._condition(said, targets), None)
+            audio = made.audio if made else rendition.audio
+            notes = made.realised.not_realised if made else ()
+            yield Piece(
+                number, sentence, audio, rendition.audio, (*notes, self._fault) if self._fault else notes
+            )
+
+    def _swift(self, sentence: str, targets: Targets) -> Iterator[Piece]:
+        try:
+            for audio in say_swiftly(self.entrainer.tts, sentence, targets):
+                yield Piece(0, sentence, audio)
+        except Exception as error:
+            self._failed("voice", error)
+        # How it would have been said: for the aims, and made while it plays.
+        usual = self._voice(sentence).audio
+        silent = Audio.empty(self.entrainer.tts.rate_hz)
+        yield Piece(0, sentence, silent, usual, (self._fault,) if self._fault else ())
+
+    def _voice(self, text: str) -> Rendition:
+        tts = self.entrainer.tts
+        return self._guard("voice", lambda: tts.synthesise(text), Rendition(Audio.empty(tts.rate_hz), text))
+
     def spoke(
         self,
         text: str,
         audio: Audio | None = None,
         targets: Targets | None = None,
         start_s: float | None = None,
+        usual: Audio | None = None,
+        notes: tuple[str, ...] = (),
     ) -> Turn:
         """For hosts with a voice of their own: what the agent really said and how it really sounded (what was played, if it
-        was interrupted). It is measured here, and remembered instead of the plan."""
+        was interrupted). It is measured here, and remembered instead of the plan.
+
+        `usual`: how the voice says the same text when left alone, if that is known: what is aimed at is told from there.
+        """
         with self._lock:
             self._fault = ""
             audio = audio or Audio.empty(self.entrainer.tts.rate_hz)
             features = self._guard("features", lambda: self._features(audio, Transcript(text)), Features())
-            return self._remember_agent(audio, str(text), features, targets, None, start_s)
+            realised = None
+            if targets and usual is not None:
+                left_alone = self._guard(
+                    "features", lambda: self._features(usual, Transcript(text)), Features()
+                )
+                realised = outcome(left_alone, targets, features, "live", notes)
+            return self._remember_agent(audio, str(text), features, targets, realised, start_s)
 
     def close(self) -> None:
         """Save what could not be saved yet, and say so if it still can't be."""
@@ -322,8 +392,11 @@ class Conversation:
         try:
             return action()
         except Exception as error:
-            self._fault = f"{step}: {error}"
-            if step not in self._logged:
-                self._logged.add(step)
-                log.exception("conversation %s: %s failed; going on without it", self.id, step)
+            self._failed(step, error)
             return otherwise
+
+    def _failed(self, step: str, error: Exception) -> None:
+        self._fault = f"{step}: {error}"
+        if step not in self._logged:
+            self._logged.add(step)
+            log.error("conversation %s: %s failed; going on without it", self.id, step, exc_info=error)

@@ -7,6 +7,7 @@ a whole recording goes through the very same blocks: streaming equals whole, to 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from importlib import import_module  # of parts without types: what they give is Any
 from typing import Any, Literal
@@ -101,6 +102,12 @@ class Extractor:
         return summarise(
             self._blocks(), self.n_samples, self._n_clipped, self.rate_hz, text, tuple(words), speech_s
         )
+
+    def so_far(self) -> Features:
+        """What `finish` would give, had the turn ended here, without its words. It may go on all the same."""
+        twin = copy(self)  # its arrays are replaced as it goes on, never changed; its lists grow
+        twin._frames, twin._quality = list(self._frames), list(self._quality)
+        return twin.finish()
 
     @property
     def limits_hz(self) -> tuple[float, float]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrain.audio import Audio, AudioError
-from entrain.prosody import Extractor
+from entrain.prosody import Extractor, with_text
 from entrain.turn import Features, Word
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class Hearing:
     def __init__(self, worker: Worker, turn_id: int, rate_hz: int) -> None:
         self.worker, self.turn_id, self.rate_hz = worker, turn_id, rate_hz
         self._chunks: list[NDArray[np.float32]] = []
+        self._glance: tuple[int, Future[Features | None]] | None = None  # of so many samples
         self._warned = False
 
     def feed(self, samples: NDArray[np.float32]) -> None:
@@ -110,9 +112,24 @@ class Hearing:
         """All that was heard."""
         return Audio(np.concatenate(self._chunks or [np.zeros(0, np.float32)]), self.rate_hz)
 
+    @property
+    def n_samples(self) -> int:
+        return sum(map(len, self._chunks))
+
+    def glance(self) -> None:
+        """Begin to measure what was heard so far (returns at once): at a pause that may be the turn's end. If nothing more
+        is fed, `finish` has it already."""
+        self._glance = self.n_samples, self.worker.submit(_so_far, self.turn_id, self.n_samples)
+
     def finish(self, text: str = "", words: Iterable[Word] = ()) -> Features:
         """The turn's features. If the process died in the middle, a fresh one hears the turn again from its start."""
-        n_samples = sum(map(len, self._chunks))
+        n_samples = self.n_samples
+        if self._glance and self._glance[0] == n_samples:
+            with suppress(BrokenProcessPool):
+                found = self._glance[1].result()
+                if found is not None:
+                    self.drop()
+                    return with_text(found, text, words)
         try:
             features = self.worker.submit(_finish, self.turn_id, n_samples, text, tuple(words)).result()
         except BrokenProcessPool:
@@ -164,6 +181,11 @@ def _finish(turn_id: int, n_samples: int, text: str, words: tuple[Word, ...]) ->
     if extractor is None or extractor.n_samples != n_samples:
         return None
     return extractor.finish(text, words)
+
+
+def _so_far(turn_id: int, n_samples: int) -> Features | None:
+    extractor = _turns.get(turn_id)
+    return extractor.so_far() if extractor and extractor.n_samples == n_samples else None
 
 
 def _hear_again(audio: Audio, text: str, words: tuple[Word, ...]) -> Features:
