@@ -31,14 +31,13 @@ def sentences(text: str, limit: int = LIMIT, language: str = "en") -> list[str]:
 
 
 def _line(line: str, language: str) -> Iterator[str]:
-    """By Wikimedia's sentencex; but it also cuts "example.Com", and does not cut at "…"."""
+    """By Wikimedia's sentencex, save that it cuts "example.Com", and does not cut at "…"."""
     sentence = ""
-    for part in import_module("sentencex").segment(language, line):
-        sentence += part
-        if part[-1].isspace() or not part[-1].isascii():
+    for part in [*import_module("sentencex").segment(language, line), ""]:
+        if sentence[-1:].isspace() or not sentence[-1:].isascii() or not part:
             yield from re.split(r"(?<=…)\s+(?=[^\W\d_a-z])", sentence.strip())
             sentence = ""
-    yield sentence.strip()
+        sentence += part
 
 
 def _standing(whole: Iterable[str]) -> list[str]:

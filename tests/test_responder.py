@@ -323,7 +323,7 @@ def test_plain_text_is_bounded_at_a_word() -> None:
 
 @pytest.mark.parametrize("name", ["", "rasa", "script", "script:", "eliza:2", "openai", "openai:"])
 def test_an_unknown_name_lists_the_choices(name: str) -> None:
-    with pytest.raises(ResponderError, match="Select one of script:FILE, eliza, openai:"):
+    with pytest.raises(ResponderError, match="Select one of script:FILE, eliza, person, rasa:"):
         load_responder(name)
 
 
