@@ -1,0 +1,84 @@
+// A live talk: the microphone's frames go out on the wire, the agent's come back to the loudspeaker.
+
+import { Loudspeaker } from "./loudspeaker.js";
+import { Microphone } from "./microphone.js";
+import { Wire } from "./wire.js";
+
+const TAIL_MS = 120; // people let go of the button on their last syllable
+
+export class Session {
+  /**
+   * `options()` gives {strength, hands_free} as they are now. `on`: ready, event, lost and refused as the wire's, peak(speaker, amplitude),
+   * unplugged(). Raises an Error in plain words when there is no microphone.
+   */
+  static async open(id, options, on) {
+    const session = new Session(id, options, on);
+    session.microphone = await Microphone.open((frame) => session.#hear(frame), on.unplugged);
+    session.connect();
+    return session;
+  }
+
+  constructor(id, options, on) {
+    Object.assign(this, { id, options, on, talking: false });
+  }
+
+  /** Make the line, or make it anew with the options of now. */
+  connect() {
+    this.wire?.close();
+    this.flush();
+    const hello = () => ({ rate_hz: this.microphone.rateHz, ...this.options() });
+    const { ready, event, lost, refused } = this.on;
+    const sound = (pcm) => this.loudspeaker.then((speaker) => speaker.play(pcm));
+    this.wire = new Wire(this.id, hello, { event, refused, sound, lost: (waitS) => { this.flush(); lost(waitS); },
+      ready: (message) => { this.#listenAt(message.rate_hz); ready(message); } });
+  }
+
+  press() {
+    if (!this.tail) this.wire.send({ type: "begin" });
+    clearTimeout(this.tail);
+    this.tail = null;
+    this.talking = true;
+  }
+
+  release() {
+    this.tail = setTimeout(() => {
+      this.tail = null;
+      this.talking = false;
+      this.wire.send({ type: "end" });
+    }, TAIL_MS);
+  }
+
+  strengthen(value) {
+    this.wire.send({ type: "strength", value });
+  }
+
+  interrupt() {
+    this.wire.send({ type: "interrupt" });
+    this.flush();
+  }
+
+  flush() {
+    this.loudspeaker?.then((speaker) => speaker.flush());
+  }
+
+  close() {
+    clearTimeout(this.tail);
+    this.wire.close();
+    this.microphone.close();
+    this.loudspeaker?.then((speaker) => speaker.close());
+  }
+
+  /** The server's clock is the sound it gets, so a frame goes out always; but silence unless the person wants to be heard. */
+  #hear({ pcm, peak }) {
+    const heard = this.talking || this.options().hands_free;
+    this.on.peak("user", heard ? peak : 0);
+    this.wire?.sendSound(heard ? pcm : pcm.fill(0));
+  }
+
+  #listenAt(rateHz) {
+    if (this.rateHz === rateHz) return;
+    this.loudspeaker?.then((speaker) => speaker.close());
+    this.rateHz = rateHz;
+    this.loudspeaker = Loudspeaker.open(rateHz, (peak) => this.on.peak("agent", peak));
+  }
+}

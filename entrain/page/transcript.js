@@ -1,0 +1,56 @@
+// The turns as text: those that are over, and below them what is being said just now.
+
+import { clock, number } from "./dimensions.js";
+import { element } from "./element.js";
+
+export class Transcript {
+  /** `log` scrolls; `done` and `now` are the lists in it. What is being said changes often: a screen reader is told only what is done. */
+  constructor(log, done, now) {
+    Object.assign(this, { log, done, now, unfinished: {} });
+  }
+
+  draw(turns) {
+    this.unfinished = {};
+    this.done.replaceChildren(...turns.map((turn, i) => bubble(turn, i + 1)));
+    this.#drawNow();
+  }
+
+  add(turn, n, interrupted = false) {
+    this.done.append(bubble(turn, n, interrupted));
+    this.saying(turn.speaker, null);
+  }
+
+  /** What `speaker` has said so far of a turn that goes on; null: they say nothing. Both may speak at once. */
+  saying(speaker, text) {
+    this.unfinished[speaker] = text;
+    this.#drawNow();
+  }
+
+  #drawNow() {
+    const spoken = Object.entries(this.unfinished).filter(([, text]) => text !== null);
+    this.now.replaceChildren(...spoken.map(([speaker, text]) => item(speaker, heading(speaker), element("p", { dir: "auto" }, text))));
+    this.log.scrollTop = this.log.scrollHeight;
+  }
+}
+
+const item = (speaker, ...children) => element("li", { class: `turn ${speaker}` }, ...children);
+const heading = (speaker, n) => element("h3", {}, `${n ? `${n} · ` : ""}${speaker === "user" ? "you" : "agent"}`);
+
+function bubble(turn, n, interrupted = false) {
+  return item(
+    turn.speaker,
+    element("header", {}, heading(turn.speaker, n), element("time", {}, clock(turn.start_s))),
+    turn.text ? element("p", { dir: "auto" }, turn.text) : element("p", { class: "soft" }, "No words were recognised."),
+    interrupted ? element("p", { class: "soft" }, "Interrupted: the rest was not said.") : null,
+    sounded(turn.features),
+    turn.fault ? element("p", { class: "fault" }, `Fault: ${turn.fault}`) : null,
+  );
+}
+
+function sounded(features) {
+  const parts = [];
+  if (features.f0_mean_st !== null) parts.push(`${number(100 * 2 ** (features.f0_mean_st / 12), 0)} Hz`);
+  if (features.rate_syll_s !== null) parts.push(`${number(features.rate_syll_s, 1)} syll/s`);
+  if (features.level_db !== null) parts.push(`${number(features.level_db, 1)} dB`);
+  return parts.length ? element("p", { class: "soft" }, parts.join(" · ")) : null;
+}
