@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError, wait
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 
 from entrain.reply import NoWords, Responder, plain_text
@@ -42,12 +42,18 @@ class Bounded:
             target=self._ask, args=(answer, text, list(turns)), name="entrain-responder", daemon=True
         )
         asking.start()
-        wait([answer], self.timeout_s)
-        if answer.cancelled():
+        try:
+            error = answer.exception(self.timeout_s)
+        except CancelledError:
             return ""
-        if answer.cancel():  # a late answer finds nobody waiting, and is dropped
+        except TimeoutError:
+            answer.cancel()  # a late answer finds nobody waiting, and is dropped
             return self._apologise("slow", f"{self.name} gave no answer in {self.timeout_s:g} s")
-        return self._words(answer)
+        if error is None:
+            return self._words(answer.result())
+        if isinstance(error, NoWords):
+            return ""
+        return self._apologise(type(error).__name__, str(error) or type(error).__name__)
 
     def cancel(self) -> None:
         """The reply being awaited, if any, returns "" at once: the user went on talking."""
@@ -64,13 +70,7 @@ class Bounded:
         finally:
             self._room.release()
 
-    def _words(self, answer: Future[str]) -> str:
-        error = answer.exception()
-        if isinstance(error, NoWords):
-            return ""
-        if error is not None:
-            return self._apologise(type(error).__name__, str(error) or type(error).__name__)
-        said = answer.result()
+    def _words(self, said: str) -> str:
         if not isinstance(said, str):  # pyright: ignore[reportUnnecessaryIsInstance]  a host may not be typed
             return self._apologise("type", f"{self.name} gave {type(said).__name__}, not text")
         words = plain_text(said, round(self.max_s * CHARACTERS_PER_S))

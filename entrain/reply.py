@@ -40,7 +40,7 @@ class Responder(Protocol):
 
 THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 PICTURE = r"data:image/\S+|https?://[^\s<>()]+\.(?:png|jpe?g|gif|webp|svg)\b[^\s<>()]*"
-LINK = r"https?://(?:www\.)?([^\s/?#:<>()]+)[^\s<>()]*?(?=[.,;:!?]*(?:[\s<>()]|\Z))"
+LINK = r"<?https?://(?:www\.)?([^\s/?#:<>()]+)[^\s<>()]*?(?=[.,;:!?]*(?:[\s<>()]|\Z))>?"
 MARKS = [  # in this order; every repeat is bounded, since a model may send 20,000 brackets
     (r"!\[[^\]]{0,500}\]\([^)]{0,2000}\)", " "),
     (r"\[([^\]]{0,500})\]\([^)]{0,2000}\)", r"\1"),  # a link is its text

@@ -1,38 +1,17 @@
-"""Responders, the real ones; the endpoint is a real HTTP server on loopback."""
+"""Responders that run here: a script, ELIZA, a person; and their names."""
 
 from __future__ import annotations
 
-import json
+import io
 import random
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrain.responder import (
-    REPLY_CHARACTERS,
-    Eliza,
-    OpenAICompatible,
-    Responder,
-    ResponderError,
-    Script,
-    load_responder,
-    plain_text,
-)
-from entrain.turn import Turn
-
-
-def turn(speaker: str, text: str) -> Turn:
-    return Turn(speaker=speaker, start_s=0, end_s=1, text=text)  # type: ignore[arg-type]
-
+from entrain.responder import Eliza, Person, Responder, ResponderError, Script, load_responder
 
 # --- script
 
@@ -104,230 +83,68 @@ def test_eliza_answers_any_text(text: str) -> None:
     assert Eliza().reply("I am " + text, [])
 
 
-# --- an OpenAI-compatible endpoint
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
+# --- a person
 
 
-class Server(ThreadingHTTPServer):
-    """Keeps what it was asked; answers as told."""
+def test_a_person_types_the_words() -> None:
+    shown: list[str] = []
+    typed = iter(["", "  ", " At nine. \n"])
 
-    daemon_threads = True
-    answer: Answer
-    asked: list[dict[str, Any]]
-    url: str
+    def ask(prompt: str) -> str:
+        shown.append(prompt)
+        return next(typed)
 
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Server)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append({"path": self.path, "headers": dict(self.headers), **json.loads(body)})
-        self.server.answer(self)
-
-    def log_message(self, *_: Any) -> None: ...
+    assert Person(ask).reply("When do you open?", []) == "At nine."
+    assert shown == ["User: When do you open?\nReply: "] * 3
 
 
-@contextmanager
-def serving(answer: Answer) -> Iterator[Server]:
-    server = Server(("127.0.0.1", 0), Handler)
-    server.answer, server.asked, server.url = answer, [], f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
+def test_a_closed_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hello.\n"))
+    person = load_responder("person")
+    assert isinstance(person, Responder)
+    assert person.reply("Hi.", []) == "Hello."
+    with pytest.raises(ResponderError, match="input is closed"):
+        person.reply("Are you there?", [])
 
 
-def sends(body: str | bytes | dict[str, Any], status: int = 200) -> Answer:
-    data = json.dumps(body).encode() if isinstance(body, dict) else body
-    data = data.encode() if isinstance(data, str) else data
+def test_two_questions_do_not_share_the_keyboard() -> None:
+    inside = threading.Event()
+    leave = threading.Event()
+    asked: list[str] = []
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
+    def ask(prompt: str) -> str:
+        asked.append(prompt)
+        inside.set()
+        leave.wait(5)
+        return "Yes."
 
-    return answer
-
-
-def completion(content: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "message": {"role": "assistant", "content": content}}]}
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ENTRAIN_API_KEY", "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-def test_endpoint_gives_the_reply_as_plain_words() -> None:
-    with serving(sends(completion("  **We** open\nat `nine`. \n"))) as server:
-        agent = OpenAICompatible(server.url, model="tiny")
-        assert isinstance(agent, Responder)
-        assert agent.reply("When do you open?", []) == "We open at nine."
-    (asked,) = server.asked
-    assert asked["path"] == "/v1/chat/completions"
-    assert asked["model"] == "tiny"
-    assert "Authorization" not in asked["headers"]
-    assert agent.name == "openai:127.0.0.1/tiny"
+    person = Person(ask)
+    threads = [threading.Thread(target=person.reply, args=(text, [])) for text in ("one", "two")]
+    for thread in threads:
+        thread.start()
+        assert inside.wait(5)
+    assert len(asked) == 1
+    leave.set()
+    for thread in threads:
+        thread.join(5)
+    assert len(asked) == 2
 
 
-def test_endpoint_gets_the_history_in_order_and_the_last_words_once() -> None:
-    turns = [
-        turn("agent", "Hello."),
-        turn("user", "Hi."),
-        turn("agent", ""),
-        turn("user", "Er."),
-        turn("agent", "Yes?"),
-    ]
-    expected = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "assistant", "content": "Hello."},
-        {"role": "user", "content": "Hi. Er."},
-        {"role": "assistant", "content": "Yes?"},
-        {"role": "user", "content": "Are you open?"},
-    ]
-    with serving(sends(completion("Yes."))) as server:
-        agent = OpenAICompatible(server.url, system="Be brief.")
-        agent.reply("Are you open?", turns)
-        agent.reply("Are you open?", [*turns, turn("user", "Are you open?")])
-    assert [asked["messages"] for asked in server.asked] == [expected, expected]
-
-
-def test_endpoint_sees_a_bounded_history() -> None:
-    turns = [turn("user" if i % 2 else "agent", f"turn {i}") for i in range(500)]
-    with serving(sends(completion("Yes."))) as server:
-        OpenAICompatible(server.url, system="").reply("And?", turns)
-    messages = server.asked[0]["messages"]
-    assert len(messages) == 40
-    assert messages[-1]["content"] == "turn 499 And?"
-
-
-@pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
-def test_endpoint_address_may_have_its_path(path: str) -> None:
-    with serving(sends(completion("Yes."))) as server:
-        agent = load_responder(f"openai:{server.url}{path}#llama")
-        assert agent.reply("?", []) == "Yes."
-    assert server.asked[0]["path"] == "/v1/chat/completions"
-    assert server.asked[0]["model"] == "llama"
-
-
-def test_key_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(sends(completion("Yes."))) as server:
-        monkeypatch.setenv("OPENAI_API_KEY", "second")
-        OpenAICompatible(server.url).reply("?", [])
-        monkeypatch.setenv("ENTRAIN_API_KEY", "first")
-        OpenAICompatible(server.url).reply("?", [])
-        OpenAICompatible(server.url, key="given").reply("?", [])
-        OpenAICompatible(server.url, key="").reply("?", [])
-    sent = [asked["headers"].get("Authorization") for asked in server.asked]
-    assert sent == ["Bearer second", "Bearer first", "Bearer given", None]
+# --- names
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (sends({"error": {"message": "bad key"}}, 401), r"answered 401: .*bad key.*ENTRAIN_API_KEY"),
-        (
-            sends({"error": {"message": "no such model"}}, 404),
-            r"answered 404: .*no such model.*name of the model",
-        ),
-        (sends("out of memory", 500), r"answered 500: out of memory Check the server's log"),
-        (sends(completion("Yes."), 302), "answered 302"),
-        (sends("<html>hello</html>"), r"no chat completion: <html>hello</html> .*OpenAI-compatible"),
-        (sends(b"\xff\xfe"), "no chat completion"),
-        (sends({"choices": []}), r"no chat completion: \{.choices.: \[\]\}"),
-        (sends("[1]"), "no chat completion"),
-        (sends({"choices": [{"message": None}]}), "no chat completion"),
-        (sends(completion(None)), "without words"),
-        (sends(completion("<think>hm")), "without words"),
-        (sends("x" * 2_000_000), "sent over"),
-    ],
+    "name", ["", "rasa", "rasa:", "person:x", "script", "script:", "eliza:2", "openai", "openai:"]
 )
-def test_what_is_no_answer_is_an_error_that_says_so(answer: Answer, message: str) -> None:
-    with serving(answer) as server:
-        agent = OpenAICompatible(server.url, key="sk-secret", timeout_s=5)
-        with pytest.raises(ResponderError, match=message) as error:
-            agent.reply("?", [])
-    assert "sk-secret" not in str(error.value)
-
-
-def test_a_hanging_server_times_out() -> None:
-    done = threading.Event()
-    with serving(lambda _: done.wait(5) and None) as server:
-        started = time.monotonic()
-        with pytest.raises(ResponderError, match=r"no answer in timeout_s, 0\.3 s"):
-            OpenAICompatible(server.url, timeout_s=0.3).reply("?", [])
-        assert time.monotonic() - started < 2
-        done.set()
-
-
-def test_a_trickling_server_times_out() -> None:
-    """Each byte comes within the time allowed for a read; all of them don't."""
-
-    def trickle(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", "1000")
-        handler.end_headers()
-        for _ in range(60):
-            try:
-                handler.wfile.write(b" ")
-            except OSError:
-                return
-            time.sleep(0.05)
-
-    with serving(trickle) as server:
-        started = time.monotonic()
-        with pytest.raises(ResponderError, match="no answer in"):
-            OpenAICompatible(server.url, timeout_s=0.3).reply("?", [])
-        assert time.monotonic() - started < 2
-
-
-def test_no_server_is_an_error_that_says_where() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    with pytest.raises(ResponderError, match=rf"{url}.*can't be reached"):
-        OpenAICompatible(url).reply("?", [])
-
-
-# --- words, names
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("Plain words, 2 * 3 = 6.", "Plain words, 2 * 3 = 6."),
-        ("# Hours\n- *Nine* to __five__\n- [map](http://x.y/z)", "Hours Nine to five map"),
-        ("<think>They ask.\nHm.</think>\n\nAt nine.", "At nine."),
-        ("```text\nhello\n```", "hello"),
-        ("a snake_case_name, don't", "a snake_case_name, don't"),
-        ("bell\x07 and\ttab", "bell and tab"),
-        ("میخواهم", "میخواهم"),
-    ],
-)
-def test_plain_text(content: str, words: str) -> None:
-    assert plain_text(content) == words
-
-
-def test_plain_text_is_bounded_at_a_word() -> None:
-    words = plain_text("word " * 100_000)
-    assert REPLY_CHARACTERS - 5 <= len(words) <= REPLY_CHARACTERS
-    assert words.endswith(" word")
-
-
-@pytest.mark.parametrize("name", ["", "rasa", "script", "script:", "eliza:2", "openai", "openai:"])
 def test_an_unknown_name_lists_the_choices(name: str) -> None:
     with pytest.raises(ResponderError, match="Select one of script:FILE, eliza, person, rasa:"):
         load_responder(name)
 
 
-@pytest.mark.parametrize("url", ["localhost:8080", "ftp://host/v1", "http://"])
-def test_an_address_must_be_one(url: str) -> None:
+@pytest.mark.parametrize("kind", ["openai", "rasa"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8080", "ftp://host/v1", "http://", "http://host:x", "http://[::1"]
+)
+def test_an_address_must_be_one(kind: str, url: str) -> None:
     with pytest.raises(ResponderError, match="is not an address"):
-        load_responder(f"openai:{url}")
+        load_responder(f"{kind}:{url}")
