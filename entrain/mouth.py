@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from entrain.audio import Audio
 
 Samples = NDArray[np.float32]  # (N,)
+SILENT_DB = -120.0
 
 
 class Said(NamedTuple):
@@ -26,21 +29,27 @@ class Mouth:
     """A queue of sound at `rate_hz`, for one reply at a time. `put` and `read` are called from different threads; `read` never
     waits for more than a copy."""
 
-    def __init__(self, rate_hz: int) -> None:
-        self.rate_hz = rate_hz
+    def __init__(self, rate_hz: int, now_s: Callable[[], float] = time.monotonic) -> None:
+        """`now_s`: the clock of the talk, seconds."""
+        self.rate_hz, self._now_s = rate_hz, now_s
         self._changed = threading.Condition()
         self._waiting: deque[tuple[int, Samples]] = deque()  # sentence's number, sound
         self._played: list[tuple[int, Samples]] = []
         self._n_put: dict[int, int] = {}
         self._held = False
-        self.began_at: float | None = None
-        """When the first sound of this reply was taken, by `time.perf_counter`; None before."""
+        self.began_s: float | None = None
+        """When the first sound of this reply was taken, on the talk's clock; None before."""
+        self.began_at = 0.0
+        """The same by `time.perf_counter`, for timings."""
+        self._sounded_s = -math.inf
+        self.level_db = SILENT_DB
+        """Of what was taken last."""
 
     def begin(self) -> None:
         """Forget the last reply."""
         with self._changed:
             self._waiting.clear()
-            self._played, self._n_put, self._held, self.began_at = [], {}, False, None
+            self._played, self._n_put, self._held, self.began_s = [], {}, False, None
 
     def put(self, number: int, audio: Audio) -> None:
         """Add sound of the reply's sentence `number`, at any rate."""
@@ -64,10 +73,18 @@ class Mouth:
                 if len(rest):
                     self._waiting.appendleft((number, rest))
             if filled:
-                self.began_at = self.began_at or time.perf_counter()
+                self._sounded_s = self._now_s()
+                if self.began_s is None:
+                    self.began_s, self.began_at = self._sounded_s, time.perf_counter()
                 if not self._waiting:
                     self._changed.notify_all()
+        power = float(np.square(out).mean()) if filled else 0.0
+        self.level_db = max(SILENT_DB, 10 * math.log10(power)) if power else SILENT_DB
         return out
+
+    def sounding(self, tail_s: float) -> bool:
+        """Was anything played in the last `tail_s` seconds?"""
+        return self._now_s() - self._sounded_s <= tail_s
 
     def hold(self) -> None:
         """Fall silent at once, but forget nothing: it may have been a cough."""
