@@ -64,6 +64,7 @@ function draw() {
   drawCharts(by("charts"), turns, ownUnits);
   drawOutcome(by("outcome"), turns, planned);
   drawAttention(by("attention"), looked, turns);
+  for (const kept of ["report", "history", "delete"]) by(kept).disabled = !turns.length;
 }
 
 function begin(withTurns) {
@@ -83,18 +84,24 @@ const notice = (text) => { by("notice").textContent = text; };
 
 // --- What the server tells ---------------------------------------------------------------------------------------------
 
+// The server is up to .3 s ahead of the loudspeaker. Who begins to speak makes it silent at once; whether for good is known later.
+const PLAY = { speaking: "release", thinking: "flush" };
+
 const events = {
-  state: (event) => show(event.state),
+  state: (event) => {
+    if (PLAY[event.state]) session.play(PLAY[event.state]);
+    show(event.state);
+  },
   wake: ({ word }) => notice(`Woken by “${word}”.`),
-  start: () => { notice(""); transcript.saying("user", "…"); show(state); },
+  start: () => { session.play("hold"); notice(""); transcript.saying("user", "…"); show(state); },
   partial: ({ text }) => transcript.saying("user", text || "…"),
   heard: ({ turn }) => { add(turn); show(state); },
   plan: ({ targets }) => { planned = targets; draw(); },
   saying: ({ text }) => transcript.saying("agent", [transcript.unfinished.agent, text].filter(Boolean).join(" ")),
-  interrupted: () => session?.flush(),
+  interrupted: () => session.play("flush"),
   said: ({ turn, interrupted }) => { planned = null; add(turn, interrupted); },
   looked: (event) => { looked = event; draw(); },
-  noise: () => { notice("That was a sound without words."); transcript.saying("user", null); show(state); },
+  noise: () => { session.play("release"); notice("That was a sound without words."); transcript.saying("user", null); show(state); },
   fault: ({ step, message }) => notice(`Something went wrong (${step}): ${message} The talk goes on.`),
 };
 
@@ -106,9 +113,9 @@ const on = {
   },
   event: (event) => events[event.type]?.(event),
   peak: (speaker, amplitude) => waveform.push(speaker, amplitude),
-  lost(waitS) {
+  lost(waitS, why) {
     hold(false);
-    alert(`The server can’t be reached. Trying again in ${waitS} s.`);
+    alert(`${why} Trying again in ${waitS} s.`);
     show("gone");
   },
   refused: (code, message) => stop(code, message),
@@ -142,7 +149,7 @@ function stop(code = "", message = "") {
 
 function complain(code, message) {
   alert(message);
-  if (code !== "unauthorized") return;
+  if (code !== "token") return;
   by("token-form").hidden = false;
   by("token").focus();
 }
@@ -213,16 +220,22 @@ function conversationId() {
   return random;
 }
 
-async function attempt(action) {
+/** `harmless`: codes of errors that nobody need know. */
+async function attempt(action, harmless = []) {
   try {
     alert("");
-    return await action();
+    await action();
   } catch (error) {
-    return complain(error.code, error.message);
+    if (!harmless.includes(error.code)) complain(error.code, error.message);
   }
 }
 
-const resume = () => attempt(async () => begin((await (await ask("GET", id)).json()).turns));
+/** Show what was said before. */
+const resume = () => attempt(async () => {
+  const kept = await (await ask("GET", id, "?looked=true")).json();
+  looked = Object.values(kept.looked ?? {}).at(-1) ?? null; // by place, in order
+  begin(kept.turns);
+}, ["no_conversation"]);
 
 const download = (what, name) => attempt(async () => {
   const link = document.createElement("a");
@@ -232,7 +245,7 @@ const download = (what, name) => attempt(async () => {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 });
 
-by("report").addEventListener("click", () => download("report", "entrain-report.html"));
+by("report").addEventListener("click", () => download("/report", "entrain-report.html"));
 by("history").addEventListener("click", () => download("", "entrain-history.json"));
 by("delete").addEventListener("click", () => by("confirm").showModal());
 by("confirm").addEventListener("close", () => {

@@ -7,7 +7,8 @@ const AT_MOST = 12; // turns, those that count most
 /** `looked`: {turns: [weight, …] of the turns before the reply, words: [[word, weight], …]}, or null. */
 export function drawAttention(place, looked, turns) {
   if (!looked) return place.replaceChildren(element("p", { class: "soft" }, "Nothing yet: only the neural strategy tells where it looks."));
-  const overTurns = mostLooked(looked.turns).map(([i, weight]) => bar(`${i + 1} · ${name(turns[i])}`, weight, turns[i]?.speaker));
+  const first = Math.max(0, turns.findLastIndex((turn) => turn.speaker === "agent") - looked.turns.length); // of a long talk, only the end
+  const overTurns = mostLooked(looked.turns).map(([i, weight]) => bar(`${first + i + 1} · ${name(turns[first + i])}`, weight, turns[first + i]?.speaker));
   const overWords = looked.words.map(([word, weight]) => bar(word, weight, "agent"));
   place.replaceChildren(
     element("h3", {}, "Turns before it"),

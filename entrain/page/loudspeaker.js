@@ -20,9 +20,9 @@ export class Loudspeaker {
     this.player.port.postMessage(pcm, [pcm.buffer]);
   }
 
-  /** Drops what is not played yet. */
-  flush() {
-    this.player.port.postMessage("flush");
+  /** "hold": silence for now; "release": on from there; "flush": what is not played yet is dropped. */
+  tell(order) {
+    this.player.port.postMessage(order);
   }
 
   close() {

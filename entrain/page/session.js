@@ -5,6 +5,7 @@ import { Microphone } from "./microphone.js";
 import { Wire } from "./wire.js";
 
 const TAIL_MS = 120; // people let go of the button on their last syllable
+const SETTLE_MS = 50; // a slider that is dragged tells 60 values a second
 
 export class Session {
   /**
@@ -25,11 +26,11 @@ export class Session {
   /** Make the line, or make it anew with the options of now. */
   connect() {
     this.wire?.close();
-    this.flush();
+    this.play("flush");
     const hello = () => ({ rate_hz: this.microphone.rateHz, ...this.options() });
     const { ready, event, lost, refused } = this.on;
     const sound = (pcm) => this.loudspeaker.then((speaker) => speaker.play(pcm));
-    this.wire = new Wire(this.id, hello, { event, refused, sound, lost: (waitS) => { this.flush(); lost(waitS); },
+    this.wire = new Wire(this.id, hello, { event, refused, sound, lost: (...why) => { this.play("flush"); lost(...why); },
       ready: (message) => { this.#listenAt(message.rate_hz); ready(message); } });
   }
 
@@ -49,16 +50,18 @@ export class Session {
   }
 
   strengthen(value) {
-    this.wire.send({ type: "strength", value });
+    clearTimeout(this.settled);
+    this.settled = setTimeout(() => this.wire.send({ type: "strength", value }), SETTLE_MS);
   }
 
   interrupt() {
     this.wire.send({ type: "interrupt" });
-    this.flush();
+    this.play("flush");
   }
 
-  flush() {
-    this.loudspeaker?.then((speaker) => speaker.flush());
+  /** "hold": the agent falls silent for now; "release": it goes on from there; "flush": it does not. */
+  play(order) {
+    this.loudspeaker?.then((speaker) => speaker.tell(order));
   }
 
   close() {

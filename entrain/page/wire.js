@@ -3,7 +3,8 @@
 const BASE = new URL("v1/conversations/", document.baseURI);
 const FIRST_WAIT_S = 0.5, LONGEST_WAIT_S = 8;
 const SILENT_S = 10; // the server tells levels ten times a second: after so long without a word the line is dead
-const BEHIND_BYTES = 1_000_000; // five seconds at 96 kHz; more is a line too slow for speech, so frames are dropped
+const BEHIND_BYTES = 200_000; // two seconds at 48 kHz; more is a line too slow for speech, so frames are dropped
+const LATER = new Set(["closing", "full", "busy", "store", "rate"]); // errors that pass: worth another try
 
 /** Kept in this tab only: not on disk, not for other tabs. */
 export const token = {
@@ -18,23 +19,23 @@ export class Refused extends Error {
   }
 }
 
-const address = (id, what = "") => new URL(`${encodeURIComponent(id)}${what && "/"}${what}`, BASE);
+const address = (id, what) => new URL(encodeURIComponent(id) + what, BASE);
 
-/** A request about a conversation, as in ask("GET", id, "report"); raises Refused with a plain sentence. */
-export async function ask(method, id, what) {
+/** A request about a conversation, as in ask("GET", id, "/report"); raises Refused with a plain sentence. */
+export async function ask(method, id, what = "") {
   const headers = token.get() ? { Authorization: `Bearer ${token.get()}` } : {};
   const answer = await fetch(address(id, what), { method, headers }).catch(() => {
     throw new Refused("gone", "The server can’t be reached. Is it still running?");
   });
   if (answer.ok) return answer;
   const { error = {} } = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status === 401 ? "unauthorized" : error.code, error.message ?? `The server answered ${answer.status}.`);
+  throw new Refused(answer.status === 401 ? "token" : error.code, error.message ?? `The server answered ${answer.status}.`);
 }
 
 export class Wire {
   /**
    * `hello()` gives the first message, anew each time the line is made. `on`: ready(message), event(message), sound(Int16Array),
-   * lost(seconds until the next try), refused(code, message): the server said why it closes, and is not asked again.
+   * lost(seconds until the next try, message), refused(code, message): the server said why it closes, and is not asked again.
    */
   constructor(id, hello, on) {
     Object.assign(this, { id, hello, on, tries: 0, ready: false });
@@ -56,7 +57,7 @@ export class Wire {
   }
 
   #open() {
-    const url = address(this.id, "live");
+    const url = address(this.id, "/live");
     url.protocol = url.protocol.replace("http", "ws");
     const socket = (this.socket = new WebSocket(url));
     socket.binaryType = "arraybuffer";
@@ -76,6 +77,7 @@ export class Wire {
       return this.on.ready(message);
     }
     if (message.type !== "error") return this.on.event(message);
+    if (LATER.has(message.code)) return this.#lost(message.message);
     this.#drop();
     return this.on.refused(message.code, message.message);
   }
@@ -85,11 +87,11 @@ export class Wire {
     this.silence = setTimeout(() => this.#lost(), SILENT_S * 1000);
   }
 
-  #lost() {
+  #lost(why = "The server can’t be reached.") {
     this.#drop();
     const waitS = Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** this.tries++);
     this.retry = setTimeout(() => this.#open(), waitS * 1000);
-    this.on.lost(waitS);
+    this.on.lost(waitS, why);
   }
 
   #drop() {
