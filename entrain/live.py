@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from entrain.asr import Transcript
+from entrain.audio import Audio
 from entrain.bounded import bounded
 from entrain.conversation import Conversation, Piece
 from entrain.ear import Ear, Ears, Utterance
@@ -31,7 +33,8 @@ from entrain.reply import Responder
 from entrain.saying import Saying
 from entrain.strategy import Explains
 from entrain.syllables import count_syllables
-from entrain.turn import Record
+from entrain.targets import Targets
+from entrain.turn import Record, Turn
 from entrain.wake import Woken
 
 log = logging.getLogger(__name__)
@@ -84,6 +87,8 @@ class Live:
         """Jobs that were looked at while the agent was busy, and must be done next."""
         self._aside: list[tuple[Utterance, Transcript]] = []
         """Backchannels: remembered after the reply that they accompany."""
+        self._unsettled: list[tuple[Turn, Callable[[], None]]] = []
+        """What was said but is not measured and remembered yet: when the user took the floor, their answer comes first."""
         self._closing = threading.Event()
         self._asker = ThreadPoolExecutor(2, "asker")  # one may still wait for an answer that nobody wants
         self._mind = threading.Thread(target=self._think, name="mind", daemon=True)
@@ -201,6 +206,8 @@ class Live:
                     self._utter(job)
             if self._ear.utterance is None and not self._next and self.state != "idle":
                 self._set_state("listening")
+        with self.guard("mind"):
+            self._settle()
 
     def _answer(self, turn: Utterance) -> None:
         said = self._words(turn)
@@ -211,7 +218,8 @@ class Live:
             return self._remember(turn, said)
         self._set_state("thinking")
         # Who answers is asked beside all that entrainment needs: nobody waits for that.
-        reply = self._asker.submit(self.responder.reply, said.text, list(self.talk.turns))
+        turns = [*self.talk.turns, *(unsettled for unsettled, _ in self._unsettled)]
+        reply = self._asker.submit(self.responder.reply, said.text, turns)
         self._remember(turn, said)
         while not reply.done():
             if self._overtaken(speaking=False):
@@ -223,6 +231,14 @@ class Live:
         return self._utter(reply.result(), turn)
 
     def _remember(self, turn: Utterance, said: Transcript) -> None:
+        self._settle()
+        self._remember_user(turn, said)
+
+    def _settle(self) -> None:
+        while self._unsettled:
+            self._unsettled.pop(0)[1]()
+
+    def _remember_user(self, turn: Utterance, said: Transcript) -> None:
         heard = self.talk.hear(turn.hearing, said.text, said.words, self._clock(turn.start_s))
         self._tell("heard", turn=heard.model_dump(mode="json"))
 
@@ -287,18 +303,33 @@ class Live:
             self._mouth.hold()  # the user has begun to speak meanwhile
         interrupted = self._play(self.talk.pieces(text, targets), reply, turn)
         played = self._mouth.stop()
+        said = reply.said(played)
         if interrupted:
-            self._tell("interrupted", said=reply.said(played))
-        if reply.said(played):
-            spoken = self.talk.spoke(
-                reply.said(played), played.audio, targets, self._mouth.began_s, reply.left_alone(played), tuple(reply.notes)
-            )  # fmt: skip
-            self._tell("said", turn=spoken.model_dump(mode="json"), interrupted=interrupted)
-        for aside in self._aside:
-            self._remember(*aside)
+            self._tell("interrupted", said=said)
+        if said:
+            start_s = self._mouth.began_s or self.now_s
+            end_s = start_s + played.audio.duration_s
+            spoken = Turn(speaker="agent", start_s=start_s, end_s=end_s, text=said)
+            usual, notes = reply.left_alone(played), tuple(reply.notes)
+            remember = partial(
+                self._remember_agent, said, played.audio, targets, start_s, usual, notes, interrupted
+            )
+            self._unsettled.append((spoken, remember))
+        for aside, words in self._aside:
+            start_s, end_s = self._clock(aside.start_s), self._clock(aside.fed_s)
+            heard = Turn(speaker="user", start_s=start_s, end_s=end_s, text=words.text)
+            self._unsettled.append((heard, partial(self._remember_user, aside, words)))
         self._aside.clear()
         if not self._next and self._jobs.empty():
+            self._settle()
             self._look()
+
+    def _remember_agent(
+        self, text: str, audio: Audio, targets: Targets, start_s: float, usual: Audio | None, notes: tuple[str, ...],
+        interrupted: bool,
+    ) -> None:  # fmt: skip
+        spoken = self.talk.spoke(text, audio, targets, start_s, usual, notes)
+        self._tell("said", turn=spoken.model_dump(mode="json"), interrupted=interrupted)
 
     def _play(self, pieces: Iterator[Piece], reply: Saying, turn: Utterance | None) -> bool:
         """Say the pieces as they are made; True if the user took the floor."""
