@@ -18,12 +18,11 @@ const STATES = {
   gone: ["Server gone", "Nothing is lost: the talk goes on when it is back."],
   idle: ["Idle", "Say the wake word."],
   woken: ["Woken", "Go on, the agent listens."],
-  listening: ["Listening", null], // where a talk rests
+  listening: ["Listening", "Just speak."],
+  ready: ["Ready", "Hold the button or the space bar while you speak; otherwise no sound of you is sent."],
   thinking: ["Thinking", "The agent looks for its words."],
   speaking: ["Speaking", "You may interrupt at any time."],
 };
-
-const TO_TALK = "Hold the button or the space bar while you speak; otherwise no sound of you is sent.";
 
 const returning = location.hash.length > 1;
 let id = conversationId();
@@ -37,10 +36,12 @@ let looked = null;
 
 function show(newState) {
   state = newState;
-  const [name, hint] = STATES[state] ?? [state, ""];
-  document.body.dataset.state = state;
-  if (by("state").textContent !== name) by("state").textContent = name;
-  by("hint").textContent = hint ?? (transcript.unfinished.user ? "The agent hears you." : handsFree() ? "Just speak." : TO_TALK);
+  const heard = transcript.unfinished.user || held();
+  const shown = state === "listening" && !handsFree() && !heard ? "ready" : state; // a talk rests in "listening"
+  const [name, hint] = STATES[shown];
+  document.body.dataset.state = shown;
+  if (by("state").textContent !== name) by("state").textContent = name; // told once to a screen reader
+  by("hint").textContent = heard ? "The agent hears you." : hint;
   by("press-label").textContent = label();
   by("press").disabled = state === "connecting" || state === "gone";
   by("interrupt").disabled = state !== "speaking";
@@ -51,7 +52,7 @@ function label() {
   if (state === "off") return "Start";
   if (state === "connecting") return "Connecting…";
   if (state === "gone") return "Waiting…";
-  if (by("press").getAttribute("aria-pressed") === "true") return "Let go to send";
+  if (held()) return "Let go to send";
   return handsFree() ? "Just speak" : "Hold to talk";
 }
 
@@ -102,7 +103,7 @@ const events = {
   said: ({ turn, interrupted }) => { planned = null; add(turn, interrupted); },
   looked: (event) => { looked = event; draw(); },
   noise: () => { session.play("release"); notice("That was a sound without words."); transcript.saying("user", null); show(state); },
-  fault: ({ step, message }) => notice(`Something went wrong (${step}): ${message} The talk goes on.`),
+  fault: ({ message }) => notice(message),
 };
 
 const on = {
@@ -124,6 +125,7 @@ const on = {
 
 // --- What the person does ----------------------------------------------------------------------------------------------
 
+const held = () => by("press").getAttribute("aria-pressed") === "true";
 const handsFree = () => by("hands-free").checked;
 const options = () => ({ strength: Number(by("strength").value), hands_free: handsFree() });
 
@@ -149,26 +151,25 @@ function stop(code = "", message = "") {
 
 function complain(code, message) {
   alert(message);
-  if (code !== "token") return;
+  if (code !== "unauthorized") return;
   by("token-form").hidden = false;
   by("token").focus();
 }
 
 /** The button or the space bar goes down or up. */
 function hold(down) {
-  const was = by("press").getAttribute("aria-pressed") === "true";
-  if (!session || was === down) return;
+  if (!session || held() === down) return;
   by("press").setAttribute("aria-pressed", String(down));
   if (down) session.press();
   else session.release();
-  by("press-label").textContent = label();
+  show(state);
 }
 
 const press = by("press");
 const canTalk = () => session && !press.disabled;
 press.addEventListener("click", (event) => {
   if (state === "off") start();
-  else if (event.detail === 0 && canTalk()) hold(press.getAttribute("aria-pressed") !== "true"); // assistive technology can't hold
+  else if (event.detail === 0 && canTalk()) hold(!held()); // assistive technology can't hold
 });
 press.addEventListener("pointerdown", (event) => {
   if (!canTalk() || event.button) return;

@@ -3,7 +3,7 @@
 import { DIMENSIONS, number, zOf } from "./dimensions.js";
 import { drawn, element } from "./element.js";
 
-const WIDTH = 360, HEIGHT = 190, LEFT = 40, RIGHT = 10, TOP = 10, BOTTOM = 34;
+const WIDTH = 400, HEIGHT = 200, LEFT = 44, RIGHT = 10, TOP = 10, BOTTOM = 34;
 
 export function drawCharts(place, turns, ownUnits) {
   place.replaceChildren(...DIMENSIONS.map((dimension) => figure(dimension, turns, ownUnits)));

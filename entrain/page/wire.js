@@ -29,7 +29,7 @@ export async function ask(method, id, what = "") {
   });
   if (answer.ok) return answer;
   const { error = {} } = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status === 401 ? "token" : error.code, error.message ?? `The server answered ${answer.status}.`);
+  throw new Refused(answer.status === 401 ? "unauthorized" : error.code, error.message ?? `The server answered ${answer.status}.`);
 }
 
 export class Wire {
