@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
+from entrain.serve_command import serve
+
 if TYPE_CHECKING:
     from entrain.neural import Neural
     from entrain.strategy import WizardOfOz
@@ -420,6 +422,7 @@ def demo(
 app.command()(commands.prepare)
 app.command()(commands.train)
 app.command()(commands.evaluate)
+app.command()(serve)
 
 
 @app.command()

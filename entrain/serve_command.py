@@ -1,0 +1,206 @@
+"""`entrain serve`: the server from the command line; its settings go to the workers through the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import socket
+import tempfile
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import Field, ValidationError
+from rich.console import Console
+
+from entrain.optional import require
+from entrain.turn import Record
+
+if TYPE_CHECKING:
+    from entrain.conversation import Entrainer
+    from entrain.ear import Ears
+    from entrain.responder import Responder
+
+SETTINGS = "ENTRAIN_SERVE"  # the environment variable that workers read their settings from
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+INSTALL = "pip install 'entrain[serve]'"
+console = Console(stderr=True)
+
+
+class ServeError(ValueError):
+    """The server can't be started so; the message says what to change."""
+
+
+class Settings(Record):
+    """What the operator chose; it loads what a server needs (`entrain.serve.Load`)."""
+
+    tts: str = "hibari"
+    strategy: str = "neural"
+    strength: float = 1.0
+    engine: str = "psola"
+    voice: str | None = None
+    asr: str = "moonshine"
+    store: str | None = None
+    keep_audio: str | None = None
+    responding: str = "eliza"
+    vad: str = "silero"
+    wake: str | None = None
+    limits: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+    def agent(self) -> Entrainer:
+        from entrain.conversation import Entrainer
+
+        return Entrainer.load(
+            self.tts, self.strategy, self.strength, recogniser=None if self.asr == "none" else self.asr,
+            store=self.store, engine=self.engine, voice=self.voice, keep_audio=self.keep_audio,
+        )  # fmt: skip
+
+    def ears(self) -> Ears:
+        from entrain.ear import Ears
+
+        return Ears.load(self.vad, self.wake)
+
+    def responder(self, conversation_id: str) -> Responder:
+        from entrain.responder import load_responder
+
+        return load_responder(self.responding, conversation_id)
+
+
+def app_from_environment() -> Any:
+    """The application of one worker process."""
+    from entrain.limits import Limits
+    from entrain.serve import make_app
+
+    quiet_logs()
+    settings = Settings.model_validate_json(os.environ[SETTINGS])
+    return make_app(settings, Limits(token=os.environ.get("ENTRAIN_TOKEN") or None, **settings.limits))
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own need a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8_321,
+    token: Annotated[str | None, typer.Option(help="Clients must know it; 16 characters or more.", envvar="ENTRAIN_TOKEN")] = None,
+    origin: Annotated[list[str] | None, typer.Option(help="A web page from elsewhere that may ask, as in https://clinic.example.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; more than one need a --store to share.")] = 1,
+    store: Annotated[str | None, typer.Option(help="SQLite file or database URL.", envvar="ENTRAIN_STORE")] = None,
+    responder: Annotated[str, typer.Option(help="Who answers in live talks: eliza, script:FILE, rasa:URL, openai:URL.")] = "eliza",
+    tts: Annotated[str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")] = "hibari",
+    strategy: Annotated[str, typer.Option(help="neural[:folder], weighted, matching or neutral; clients may choose another.")] = "neural",
+    strength: Annotated[float, typer.Option(min=0, max=1, help="Unless a client says otherwise.")] = 1.0,
+    engine: Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")] = "psola",
+    voice: Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")] = None,
+    asr: Annotated[str, typer.Option(help="Recogniser: moonshine, whisper:NAME, or none.")] = "moonshine",
+    vad: Annotated[str, typer.Option(help="Voice activity: silero, webrtc, energy or net:FOLDER.")] = "silero",
+    wake: Annotated[str | None, typer.Option(help="Live talks begin asleep until this word is said.")] = None,
+    keep_audio: Annotated[Path | None, typer.Option(help="Folder, only if sound shall be kept.")] = None,
+    live: Annotated[int, typer.Option(min=1, help="Live talks at once, in each worker.")] = 32,
+    requests_per_s: Annotated[float, typer.Option(min=0.1, help="Of one client.")] = 50,
+    session_s: Annotated[float, typer.Option(min=1, help="The longest live talk, seconds.")] = 7_200,
+    idle_s: Annotated[float, typer.Option(min=1, help="After this a conversation leaves memory, seconds.")] = 1_800,
+) -> None:  # fmt: skip
+    """Serve hosts in other processes (REST and WebSocket, described at /openapi.json) and the page in a browser.
+
+    Example: `entrain serve --store talks.db`, then open http://127.0.0.1:8321
+    """
+    limits: dict[str, Any] = {"origins": origin or [], "live": live, "requests_per_s": requests_per_s,
+                              "session_s": session_s, "idle_s": idle_s}  # fmt: skip
+    if host not in LOOPBACK:
+        limits["hosts"] = []  # its names in the world are not ours to know; the token guards it
+    settings: dict[str, Any] = {
+        "tts": tts, "strategy": strategy, "strength": strength, "engine": engine, "asr": asr, "store": store,
+        "responding": responder, "vad": vad, "wake": wake, "voice": str(voice) if voice else None,
+        "keep_audio": str(keep_audio) if keep_audio else None, "limits": limits,
+    }  # fmt: skip
+    try:
+        _check(host, token, workers, store, settings)
+    except (ValueError, RuntimeError) as error:
+        console.print(f"[red]entrain:[/red] {error}", highlight=False)
+        raise typer.Exit(2) from error
+    with tempfile.TemporaryDirectory(prefix="entrain-metrics-") as folder:
+        if workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        os.environ[SETTINGS] = Settings.model_validate(settings).model_dump_json()
+        os.environ["ENTRAIN_TOKEN"] = token or ""  # not in the settings: those may be shown
+        _run(host, port, workers, live)
+
+
+def _check(host: str, token: str | None, workers: int, store: str | None, settings: dict[str, Any]) -> None:
+    """What can be known to be wrong before anything is loaded."""
+    for module in ("fastapi", "uvicorn", "multipart", "prometheus_client"):
+        require(module, INSTALL, ServeError)
+    if token is not None and len(token) < 16:
+        raise ServeError(
+            f"the token has {len(token)} characters; 16 are needed. Make one: openssl rand -hex 16"
+        )
+    if host not in LOOPBACK and not token:
+        raise ServeError(
+            f"{host} can be reached by others, who would need no token. Give --token (or ENTRAIN_TOKEN), or leave --host out."
+        )
+    if workers > 1 and not store:
+        raise ServeError(
+            f"{workers} workers need a --store to share conversations; give a file or a database's URL."
+        )
+    if settings["responding"] == "person":
+        raise ServeError("a server has nobody at its keyboard; select another --responder than person.")
+    from entrain.limits import Limits
+    from entrain.store import Store
+
+    try:
+        Limits(token=token or None, **settings["limits"])
+    except ValidationError as error:
+        raise ServeError("; ".join(str(wrong["msg"]) for wrong in error.errors())) from error
+    Settings.model_validate(settings).responder("check")
+    if store:
+        Store(store).close()
+
+
+def _run(host: str, port: int, workers: int, n_live: int) -> None:
+    port = port or _free_port(host)
+    name = f"[{host}]" if ":" in host else host
+    console.print(f"Loading; in a few seconds open http://{name}:{port}", highlight=False, soft_wrap=True)
+    import_module("uvicorn").run(
+        "entrain.serve_command:app_from_environment", factory=True, host=host, port=port, workers=workers,
+        access_log=False,  # conversations have names
+        log_level="warning", server_header=False, proxy_headers=False, ws_max_size=2_000_000, ws_max_queue=64,
+        limit_concurrency=16 * n_live, timeout_graceful_shutdown=10, h11_max_incomplete_event_size=65_536,
+    )  # fmt: skip
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as place:
+        place.bind((host, 0))
+        return place.getsockname()[1]
+
+
+# --- logs without people in them ----------------------------------------------------------------------------------
+
+
+class Discreet(logging.Formatter):
+    """No names of conversations, no words: names are hashed, and of an exception its type and place are told."""
+
+    NAME = re.compile(r"(?<=conversation )(?:'[^']+'|[\w.:\-]+(?=: ))")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.NAME.sub(lambda found: short(found[0].strip("'")), super().format(record))
+
+    def formatException(self, ei: Any) -> str:
+        places = [f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in traceback.extract_tb(ei[2])]
+        return f"{ei[0].__name__} at " + " < ".join(reversed(places))
+
+
+def short(name: str) -> str:
+    """A name that can be compared, but not read back."""
+    return f"#{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def quiet_logs() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
