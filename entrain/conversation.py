@@ -64,7 +64,7 @@ class Piece:
     """The whole sentence."""
     audio: Audio
     usual: Audio | None = None
-    """How the voice says this sentence when left alone; given once a sentence."""
+    """How the voice says this sentence when left alone."""
     notes: tuple[str, ...] = ()
     """What could not be realised."""
 
@@ -260,15 +260,14 @@ class Conversation:
             )
 
     def _swift(self, sentence: str, targets: Targets) -> Iterator[Piece]:
+        usual: Audio | None = None
         try:
-            for audio in say_swiftly(self.entrainer.tts, sentence, targets):
-                yield Piece(0, sentence, audio)
+            usual, parts = say_swiftly(self.entrainer.tts, sentence, targets)
+            for audio in parts:
+                yield Piece(0, sentence, audio, usual)
         except Exception as error:
             self._failed("voice", error)
-        # How it would have been said: for the aims, and made while it plays.
-        usual = self._voice(sentence).audio
-        silent = Audio.empty(self.entrainer.tts.rate_hz)
-        yield Piece(0, sentence, silent, usual, (self._fault,) if self._fault else ())
+            yield Piece(0, sentence, Audio.empty(self.entrainer.tts.rate_hz), usual, (self._fault,))
 
     def _voice(self, text: str) -> Rendition:
         tts = self.entrainer.tts

@@ -363,3 +363,66 @@ def test_an_event_loop_goes_on_while_a_turn_is_heard(fresh, reading):
     assert asyncio.run(host()) < 0.1, (
         "a thread alone would stall it for as long as Praat runs; `make bench` has the figure"
     )
+
+
+REPLY = "That is a strong way to begin. And what did people believe in those days? I should like to know."
+
+
+def as_one(pieces) -> Audio:
+    return Audio(np.concatenate([piece.audio.samples for piece in pieces]), pieces[0].audio.rate_hz)
+
+
+@pytest.mark.parametrize("swift", [True, False])
+def test_a_reply_in_pieces_sounds_as_planned_and_is_remembered_as_played(fresh, reading, swift):
+    with fresh.conversation() as talk:
+        targets = Targets.shifted(
+            fresh.voice, f0_shift_st=1.0 if swift else 2.5, rate_factor=1.12, level_shift_db=-2
+        )
+        talk.hear(reading[0], "it was the best of times")
+        pieces = list(talk.pieces(REPLY, targets))
+        assert len(talk.turns) == 1  # nothing is remembered yet
+        assert [piece.number for piece in pieces] == ([0, 0, 1, 2] if swift else [0, 1, 2])
+        usual = Audio(
+            np.concatenate([made.usual.samples for made in {p.number: p for p in pieces}.values()]), 24_000
+        )
+        turn = talk.spoke(REPLY, as_one(pieces), targets, usual=usual, notes=("a note",))
+        assert turn.realised["f0_mean_st"] == pytest.approx(turn.plan["f0_mean_st"], abs=0.25)
+        assert turn.realised["rate_syll_s"] == pytest.approx(turn.plan["rate_syll_s"], rel=0.02)
+        assert turn.realised["level_db"] == pytest.approx(turn.plan["level_db"], abs=0.5)
+        assert "a note" in turn.notes
+
+
+def test_a_neutral_reply_in_pieces_is_the_voice_to_the_bit(fresh):
+    with fresh.conversation() as talk:
+        pieces = list(talk.pieces(REPLY, Targets.none(fresh.voice)))
+        expected = [fresh.tts.synthesise(piece.text).audio.samples for piece in pieces]
+        assert all(np.array_equal(p.audio.samples, e) for p, e in zip(pieces, expected, strict=True))
+
+
+def test_a_voice_that_fails_in_one_sentence_says_the_others(fresh, caplog):
+    class Hoarse:
+        name, rate_hz, capability = "hoarse", 24_000, Capability()
+
+        def __init__(self, voice):
+            self.voice = voice
+
+        def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
+            if "believe" in text:
+                raise TTSError("hoarse could not say that")
+            return self.voice.synthesise(text, knobs)
+
+    fresh.tts = Hoarse(fresh.tts)
+    with fresh.conversation() as talk:
+        pieces = list(talk.pieces(REPLY, Targets.shifted(fresh.voice, f0_shift_st=1)))
+        assert [bool(len(piece.audio.samples)) for piece in pieces] == [True, False, True]
+        assert any("hoarse could not say that" in note for note in pieces[1].notes)
+
+
+def test_each_talk_may_have_its_own_policy(fresh, reading):
+    with fresh.conversation() as talk, fresh.conversation() as other:
+        other.policy = Policy(strength=0)
+        for each in (talk, other):
+            each.hear(moved(reading[0], -3, 1.3), "it was the best of times")
+        assert other.plan("That is good.").neutral
+        fresh.strategy = Matching()
+        assert not talk.plan("That is good.").neutral

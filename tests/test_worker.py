@@ -211,3 +211,25 @@ def test_a_script_needs_no_main_guard_and_runs_once(tmp_path: Path) -> None:
         [sys.executable, script], capture_output=True, text=True, timeout=60, env=env, check=False
     )
     assert (done.returncode, done.stdout) == (0, "started\n0.0\n"), done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "we open at nine"])
+def test_a_glance_at_a_pause_is_the_turns_features(worker: Worker, text: str):
+    whole, glanced = worker.listen(TURN.rate_hz), worker.listen(TURN.rate_hz)
+    for hearing in (whole, glanced):
+        feed(hearing, TURN.part(0, 1.3))
+    glanced.glance()  # a pause, but not the end
+    for hearing in (whole, glanced):
+        feed(hearing, TURN.part(1.3, TURN.duration_s))
+    glanced.glance()
+    expected = whole.finish(text)
+    assert glanced.finish(text) == expected
+    assert glanced.finish(text) == expected  # who asks again is told again
+
+
+def test_a_glance_that_was_too_early_is_not_taken(worker: Worker):
+    hearing = worker.listen(TURN.rate_hz)
+    feed(hearing, TURN.part(0, 1.0))
+    hearing.glance()
+    feed(hearing, TURN.part(1.0, TURN.duration_s))
+    assert hearing.finish() == extract(TURN)
