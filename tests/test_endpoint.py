@@ -107,7 +107,7 @@ def test_silence_alone_ends_a_turn_without_a_detector() -> None:
     assert heard(endpointer, (0.04, 0)) == [("end", 2.1, "silence")]
 
 
-def test_a_detector_ends_a_turn_at_the_pause_and_is_shown_all_of_it() -> None:
+def test_a_detector_ends_a_turn_at_the_pause_and_is_shown_the_turn() -> None:
     detector = Says(0.9)
     endpointer = Endpointer(POLICY, STEP_S, detector)
     assert heard(endpointer, (1, 0), (1, 1), (0.2, 0)) == [
@@ -115,7 +115,7 @@ def test_a_detector_ends_a_turn_at_the_pause_and_is_shown_all_of_it() -> None:
         ("pause", 2.1, ""),
         ("end", 2.1, "complete"),
     ]
-    assert detector.asked_s == [pytest.approx(2.2 - 0.8)]
+    assert detector.asked_s == [pytest.approx(2.1 - 0.8)]
 
 
 def test_an_incomplete_turn_goes_on_after_its_pause() -> None:
