@@ -31,7 +31,7 @@ from entrain.normalize import Normalizer, Register
 from entrain.prosody import extract, with_text
 from entrain.sentences import sentences
 from entrain.store import Store
-from entrain.strategy import NEURAL, Strategy, load_strategy
+from entrain.strategy import NEURAL, Follows, Strategy, load_strategy
 from entrain.swift import can_be_swift, say_swiftly
 from entrain.targets import SPOKEN, Policy, Targets, set_targets
 from entrain.tts import TTS, Knobs, Rendition, load_tts
@@ -371,6 +371,9 @@ class Conversation:
             audio_file=self._guard("keeping audio", lambda: self._keep(speaker, audio), ""), **more,
         )  # fmt: skip
         turn = self.history.add(turn)
+        strategy = self.entrainer.strategy
+        if isinstance(strategy, Follows):
+            self._guard("strategy", lambda: strategy.follow(self.history), None)
         self._save()
         return turn
 

@@ -29,7 +29,7 @@ RESUMED_TURNS = 200  # of a conversation that is taken up again: the last ones a
 
 
 @dataclass
-class Live:
+class Followed:
     """One conversation as the model has heard it: J turns, really and as if all had sounded as usual."""
 
     n_turns: int
@@ -38,7 +38,7 @@ class Live:
 
 
 class Neural:
-    """A strategy (`entrain.strategy.Strategy`). Each turn is encoded once, when the next reply is planned; a reply costs one step."""
+    """A strategy (`entrain.strategy.Strategy`). Each turn is encoded once, when it is followed or the next reply is planned; a reply costs one step."""
 
     name = "neural"
 
@@ -53,7 +53,7 @@ class Neural:
         self.trained.check_words(self.words)
         self.otherwise, self.anchor = otherwise or Weighted(), anchor
         self._usually = self.trained.scales or tuple((scale,) for scale in self.trained.usual)
-        self._live: weakref.WeakKeyDictionary[History, Live] = weakref.WeakKeyDictionary()
+        self._live: weakref.WeakKeyDictionary[History, Followed] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def predict(self, history: History, text: str) -> Prediction:
@@ -78,6 +78,11 @@ class Neural:
         trust = np.array([surer(*of) for of in zip(_floats(heard.scale[0]), self._usually, strict=True)])
         return location[0].double().numpy() * learnt, trust * learnt
 
+    def follow(self, history: History) -> None:
+        """Read the turns that are new, so that the next reply need not wait for it."""
+        with self._lock, torch.inference_mode():
+            self._follow(history)
+
     def look(self, turns: Sequence[Turn]) -> dict[int, Looked]:
         """Where the model looks for each of the agent's turns in a conversation, by their place: what a report shows."""
         found: dict[int, Looked] = {}
@@ -91,12 +96,12 @@ class Neural:
                 state = self.trained.model.observe(state, now, foreseen, encoded=True)
         return found
 
-    def _follow(self, history: History) -> Live:
+    def _follow(self, history: History) -> Followed:
         """The state after all turns so far; only those that are new are encoded."""
         live = self._live.get(history)
         if live is None or not history.n_forgotten <= live.n_turns <= len(history):
             start = self.trained.model.start()
-            live = Live(max(history.n_forgotten, len(history) - RESUMED_TURNS), start, start)
+            live = Followed(max(history.n_forgotten, len(history) - RESUMED_TURNS), start, start)
         for turn in history.turns[live.n_turns - history.n_forgotten :]:
             now = self._of(turn)
             live.heard = self._observe(live.heard, now)

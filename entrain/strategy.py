@@ -51,6 +51,13 @@ class Looked(NamedTuple):
 
 
 @runtime_checkable
+class Follows(Protocol):
+    """A strategy that reads each turn when it has been heard or said, not only when the next reply waits for it."""
+
+    def follow(self, history: History) -> None: ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """A strategy that can tell where it looked."""
 
