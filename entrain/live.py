@@ -202,8 +202,10 @@ class Live:
             with self.guard("mind"):
                 if isinstance(job, Utterance):
                     self._answer(job)
-                elif job:
+                elif job and not self._closing.is_set():
                     self._utter(job)
+                if not self._next and self._jobs.empty():
+                    self._settle()
             if self._ear.utterance is None and not self._next and self.state != "idle":
                 self._set_state("listening")
         with self.guard("mind"):
@@ -266,28 +268,36 @@ class Live:
         self._tell("noise")
 
     def _overtaken(self, speaking: bool = True) -> bool:
-        """Has something happened that ends this reply? Noises and backchannels do not: the agent goes on where it fell silent."""
-        while not self._next:
+        """Has something happened that ends this reply? Noises and backchannels do not: the agent goes on where it fell silent.
+        Nor does a greeting: it waits, and whoever takes the floor goes before it."""
+        while True:
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
                 return self._closing.is_set()
             if isinstance(job, Utterance):
-                said = self._words(job)
-                if self._is_noise(job, said):
-                    self._drop(job)
-                elif speaking and _is_backchannel(job, said):
-                    self._aside.append((job, said))
-                else:
-                    self._next.append(job)
+                if not self._goes_on(job, speaking):
+                    self._next.insert(0, job)
                     return True
-                if self._ear.utterance is None:
-                    self._mouth.release()
-                    self._set_state("speaking" if speaking else "thinking")
-            else:
+            elif job:
                 self._next.append(job)
-                return not job  # None: the talk is over; "": be silent; a greeting waits
-        return not self._next[0] or isinstance(self._next[0], Utterance)
+            else:  # "": be silent; None: the talk is over
+                self._next.insert(0, job)
+                return True
+
+    def _goes_on(self, turn: Utterance, speaking: bool) -> bool:
+        """Does the agent, though somebody made a sound?"""
+        said = self._words(turn)
+        if self._is_noise(turn, said):
+            self._drop(turn)
+        elif speaking and _is_backchannel(turn, said):
+            self._aside.append((turn, said))
+        else:
+            return False
+        if self._ear.utterance is None:
+            self._mouth.release()
+            self._set_state("speaking" if speaking else "thinking")
+        return True
 
     def _utter(self, text: str, turn: Utterance | None = None) -> None:
         """Plan and say it; remember what was really said, and how it really sounded."""
