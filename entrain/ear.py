@@ -39,6 +39,7 @@ BEFORE_WAKE_S = 1.5
 PRESSED_S = 0.1  # people speak as they press
 PARTIAL_EVERY_S = 0.8
 ECHO_TAIL_S = 0.4  # a room still sounds so long after the loudspeaker
+FRAME = 512  # samples, 32 ms: what is asked at once whether it is more than echo
 MAX_WAITING = (
     1_500  # chunks that the ear has not come to, 30 s of 20 ms: beyond, sound is lost, and that is told
 )
@@ -197,20 +198,23 @@ class Ear:
         return heard[:0]
 
     def _judge(self, heard: Samples) -> None:
-        """Does somebody speak? While the agent does, only what is louder than its echo counts."""
-        passes = not self.mouth.sounding(ECHO_TAIL_S) or self.gate.passes(heard)
         probability = self.meters[2]
-        for probability in self._vad.feed(heard).tolist():
-            probability = probability if passes else 0.0
-            if probability >= self.ears.policy.stop_p:
-                self.spoke_s = self.tape.now_s
-            if self.hands_free:
-                self._at(self._endpointer.feed(probability, self._sound))
+        for start in range(0, len(heard), FRAME):
+            for probability in self._speech(heard[start : start + FRAME]):
+                if probability >= self.ears.policy.stop_p:
+                    self.spoke_s = self.tape.now_s
+                if self.hands_free:
+                    self._at(self._endpointer.feed(probability, self._sound))
         self._note_level(heard, probability)
         if self.utterance:
             now_s, spoken_s = self.tape.now_s, self._from_s + self._endpointer.speech_end_s
             self._measure(min(now_s, spoken_s) if self.hands_free else now_s)
             self._write_partly()
+
+    def _speech(self, frame: Samples) -> list[float]:
+        """How probable it is that somebody speaks; while the agent does, only what is louder than its echo counts."""
+        passes = not self.mouth.sounding(ECHO_TAIL_S) or self.gate.passes(frame)
+        return [probability if passes else 0.0 for probability in self._vad.feed(frame).tolist()]
 
     def _sound(self, start_s: float, end_s: float) -> Samples:
         return self.tape.part(self._from_s + start_s, self._from_s + end_s)
