@@ -97,9 +97,15 @@ const events = {
   start: () => { session.play("hold"); notice(""); transcript.saying("user", "…"); show(state); },
   partial: ({ text }) => transcript.saying("user", text || "…"),
   heard: ({ turn }) => { add(turn); show(state); },
-  plan: ({ targets }) => { planned = targets; draw(); },
-  saying: ({ text }) => transcript.saying("agent", [transcript.unfinished.agent, text].filter(Boolean).join(" ")),
-  interrupted: () => session.play("flush"),
+  plan: ({ targets }) => { planned = targets; transcript.saying("agent", null); draw(); },
+  saying: ({ text }) => transcript.saying("agent", [transcript.unfinished.agent?.text, text].filter(Boolean).join(" ")),
+  interrupted({ said }) {
+    session.play("flush");
+    transcript.saying("agent", said || null, true);
+    if (said) return; // it will be measured, and told as "said"
+    planned = null;
+    draw();
+  },
   said: ({ turn, interrupted }) => { planned = null; add(turn, interrupted); },
   looked: (event) => { looked = event; draw(); },
   noise: () => { session.play("release"); notice("That was a sound without words."); transcript.saying("user", null); show(state); },

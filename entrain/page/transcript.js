@@ -20,15 +20,15 @@ export class Transcript {
     this.saying(turn.speaker, null);
   }
 
-  /** What `speaker` has said so far of a turn that goes on; null: they say nothing. Both may speak at once. */
-  saying(speaker, text) {
-    this.unfinished[speaker] = text;
+  /** What `speaker` has said so far of a turn that goes on, or that was just broken off; null: they say nothing. Both may speak at once. */
+  saying(speaker, text, interrupted = false) {
+    this.unfinished[speaker] = text === null ? null : { text, interrupted };
     this.#drawNow();
   }
 
   #drawNow() {
-    const spoken = Object.entries(this.unfinished).filter(([, text]) => text !== null);
-    this.now.replaceChildren(...spoken.map(([speaker, text]) => item(speaker, heading(speaker), element("p", { dir: "auto" }, text))));
+    const now = Object.entries(this.unfinished).filter(([, said]) => said);
+    this.now.replaceChildren(...now.map(([speaker, { text, interrupted }]) => item(speaker, heading(speaker), ...words(text, interrupted))));
     this.log.scrollTop = this.log.scrollHeight;
   }
 }
@@ -36,12 +36,16 @@ export class Transcript {
 const item = (speaker, ...children) => element("li", { class: `turn ${speaker}` }, ...children);
 const heading = (speaker, n) => element("h3", {}, `${n ? `${n} · ` : ""}${speaker === "user" ? "you" : "agent"}`);
 
+function words(text, interrupted) {
+  const said = text ? element("p", { dir: "auto" }, text) : element("p", { class: "soft" }, "No words were recognised.");
+  return [said, ...(interrupted ? [element("p", { class: "soft" }, "Interrupted: the rest was not said.")] : [])];
+}
+
 function bubble(turn, n, interrupted = false) {
   return item(
     turn.speaker,
     element("header", {}, heading(turn.speaker, n), element("time", {}, clock(turn.start_s))),
-    turn.text ? element("p", { dir: "auto" }, turn.text) : element("p", { class: "soft" }, "No words were recognised."),
-    interrupted ? element("p", { class: "soft" }, "Interrupted: the rest was not said.") : null,
+    ...words(turn.text, interrupted),
     sounded(turn.features),
     turn.fault ? element("p", { class: "fault" }, `Fault: ${turn.fault}`) : null,
   );
