@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from pydantic import Field, ValidationError
 from rich.console import Console
@@ -52,12 +53,16 @@ class Settings(Record):
     limits: dict[str, Any] = Field(default_factory=dict[str, Any])
 
     def agent(self) -> Entrainer:
+        from entrain.audio import Audio
         from entrain.conversation import Entrainer
 
-        return Entrainer.load(
+        agent = Entrainer.load(
             self.tts, self.strategy, self.strength, recogniser=None if self.asr == "none" else self.asr,
             store=self.store, engine=self.engine, voice=self.voice, keep_audio=self.keep_audio,
         )  # fmt: skip
+        if agent.recogniser:  # its network is loaded at the first turn, 4 s: not in somebody's talk
+            agent.recogniser.transcribe(Audio(np.zeros(16_000, np.float32), 16_000))
+        return agent
 
     def ears(self) -> Ears:
         from entrain.ear import Ears
@@ -166,6 +171,7 @@ def _run(host: str, port: int, workers: int, n_live: int) -> None:
         "entrain.serve_command:app_from_environment", factory=True, host=host, port=port, workers=workers,
         access_log=False,  # conversations have names
         log_level="warning", server_header=False, proxy_headers=False, ws_max_size=2_000_000, ws_max_queue=64,
+        ws_per_message_deflate=False,  # speech does not shrink
         limit_concurrency=16 * n_live, timeout_graceful_shutdown=10, h11_max_incomplete_event_size=65_536,
     )  # fmt: skip
 

@@ -32,6 +32,7 @@ from entrain.sessions import Session, Sessions, of
 
 log = logging.getLogger(__name__)
 
+READY_TURNS = 200  # of the conversation so far are told at once; the rest is in its history
 CLOSING_S = 10.0  # a talk that is ended still measures and saves what was said
 LOOK_S = 1.0  # how often the store is asked whether another worker has changed this conversation
 
@@ -71,7 +72,7 @@ async def converse(sessions: Sessions, session: Session, hello: Hello, line: Lin
     line.rate_hz = hello.rate_hz
     await sessions.run(sessions.steer, session, hello.strength, hello.strategy)
     party = await sessions.run(Host if hello.ears_only else Talker, sessions, session, hello, line)
-    turns = [private(turn).model_dump(mode="json") for turn in session.talk.turns]
+    turns = [private(turn).model_dump(mode="json") for turn in session.talk.turns[-READY_TURNS:]]
     line.tell("ready", rate_hz=party.rate_hz, turns=turns)
 
     async def listen() -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from pydantic import ValidationError
 
 from entrain import __version__, messages
@@ -30,20 +30,21 @@ CHANNELS = 8
 REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:; frame-ancestors 'none'"
 )
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: {"model": messages.Problem, "description": "The token is missing or wrong."},
-    404: {"model": messages.Problem, "description": "There is no such conversation."},
-    409: {
-        "model": messages.Problem,
-        "description": "Out of order, busy, live, or changed by another worker.",
-    },
-    413: {"model": messages.Problem, "description": "Too large, or too long a turn."},
-    422: {
-        "model": messages.Problem,
-        "description": "The request is not as described here, or holds no audio.",
-    },
-    429: {"model": messages.Problem, "description": "Too many requests."},
-    503: {"model": messages.Problem, "description": "Full, or the store can't be reached."},
+WHY = {
+    401: "The token is missing or wrong.",
+    404: "There is no such conversation.",
+    409: "Out of order, busy, live, or changed by another worker.",
+    413: "Too large, or too long a turn.",
+    422: "The request is not as described here, or holds no audio.",
+    429: "Too many requests.",
+    503: "Full, or the store can't be reached.",
+}
+Responses = dict[int | str, dict[str, Any]]
+PROBLEMS: Responses = {status: {"model": messages.Problem, "description": why} for status, why in WHY.items()}
+# The same where a good answer is no JSON: FastAPI would say that errors are none either.
+IN_JSON = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROBLEMS_IN_JSON: Responses = {
+    status: {"content": IN_JSON, "description": why} for status, why in WHY.items()
 }
 Id = Annotated[
     str,
@@ -136,7 +137,9 @@ async def history(
     return messages.Conversation.model_validate(record | {"turns": turns, "looked": found})
 
 
-@rest.get("/v1/conversations/{id}/report", tags=["kept"], response_class=HTMLResponse)
+@rest.get(
+    "/v1/conversations/{id}/report", tags=["kept"], response_class=HTMLResponse, responses=PROBLEMS_IN_JSON
+)
 async def report(request: Request, id: Id) -> HTMLResponse:
     """The conversation as one self-contained page: both voices over time, the plan against the realised."""
     sessions = of(request)
@@ -151,7 +154,7 @@ async def delete(request: Request, id: Id) -> messages.Deleted:
     return messages.Deleted(deleted=await of(request).forget(id))
 
 
-@rest.get("/metrics", tags=["operation"], response_class=Response)
+@rest.get("/metrics", tags=["operation"], response_class=PlainTextResponse, responses=PROBLEMS_IN_JSON)
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     body, kind = of(request).metrics.text()
