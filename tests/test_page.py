@@ -310,11 +310,13 @@ def test_what_is_kept_is_downloaded_and_deleted(browser, talk, server):
     assert [turn["speaker"] for turn in json.loads(kept[1])["turns"]] == ["user", "agent"]
 
     delete = page.get_by_role("button", name="Delete my data")
+    page.evaluate("document.querySelector('#confirm').returnValue = 'delete'")  # as after an earlier deletion
     delete.focus()
     keys.press("Enter")
     keys.press("Escape")
-    assert visit.turns("agent").count() == 1, "escaping keeps it"
-    keys.press("Enter")  # the focus is back on the button
+    assert visit.download("Download the history") == kept[1], "escaping keeps it"
+    delete.focus()
+    keys.press("Enter")
     keys.press("Tab")
     keys.press("Enter")
     page.get_by_text("Your data is deleted").wait_for()

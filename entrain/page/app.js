@@ -2,11 +2,13 @@
 
 import { drawAttention } from "./attention.js";
 import { drawCharts } from "./charts.js";
+import { download, forget, namedId, newId, recall } from "./kept.js";
 import { drawOutcome } from "./outcome.js";
+import { Press } from "./press.js";
 import { Session } from "./session.js";
 import { Transcript } from "./transcript.js";
 import { Waveform } from "./waveform.js";
-import { ask, token } from "./wire.js";
+import { token } from "./wire.js";
 
 const by = (id) => document.getElementById(id);
 const transcript = new Transcript(by("log"), by("turns"), by("now"));
@@ -24,8 +26,8 @@ const STATES = {
   speaking: ["Speaking", "You may interrupt at any time."],
 };
 
-const returning = location.hash.length > 1;
-let id = conversationId();
+const returning = namedId() !== null;
+let id = namedId() ?? newId();
 let session = null;
 let state = "off";
 let turns = [];
@@ -36,14 +38,14 @@ let looked = null;
 
 function show(newState) {
   state = newState;
-  const heard = transcript.unfinished.user || held();
+  const heard = transcript.unfinished.user || press.down;
   const shown = state === "listening" && !handsFree() && !heard ? "ready" : state; // a talk rests in "listening"
   const [name, hint] = STATES[shown];
   document.body.dataset.state = shown;
   if (by("state").textContent !== name) by("state").textContent = name; // told once to a screen reader
   by("hint").textContent = heard ? "The agent hears you." : hint;
   by("press-label").textContent = label();
-  by("press").disabled = state === "connecting" || state === "gone";
+  by("press").setAttribute("aria-disabled", String(!canTalk() && state !== "off")); // disabled, it would lose the focus
   by("interrupt").disabled = state !== "speaking";
   by("stop").disabled = !session;
 }
@@ -52,7 +54,7 @@ function label() {
   if (state === "off") return "Start";
   if (state === "connecting") return "Connecting…";
   if (state === "gone") return "Waiting…";
-  if (held()) return "Let go to send";
+  if (press.down) return "Let go to send";
   return handsFree() ? "Just speak" : "Hold to talk";
 }
 
@@ -69,8 +71,9 @@ function draw() {
 }
 
 function begin(withTurns) {
+  transcript.hush();
+  if (withTurns.length !== turns.length) transcript.draw(withTurns); // or a screen reader would read all of them again
   [turns, planned] = [withTurns, null];
-  transcript.draw(turns);
   draw();
 }
 
@@ -121,7 +124,7 @@ const on = {
   event: (event) => events[event.type]?.(event),
   peak: (speaker, amplitude) => waveform.push(speaker, amplitude),
   lost(waitS, why) {
-    hold(false);
+    press.hold(false);
     alert(`${why} Trying again in ${waitS} s.`);
     show("gone");
   },
@@ -131,7 +134,6 @@ const on = {
 
 // --- What the person does ----------------------------------------------------------------------------------------------
 
-const held = () => by("press").getAttribute("aria-pressed") === "true";
 const handsFree = () => by("hands-free").checked;
 const options = () => ({ strength: Number(by("strength").value), hands_free: handsFree() });
 
@@ -147,10 +149,10 @@ async function start() {
 }
 
 function stop(code = "", message = "") {
-  hold(false);
+  press.hold(false);
   session?.close();
   session = null;
-  transcript.draw(turns);
+  transcript.hush();
   show("off");
   complain(code, message);
 }
@@ -162,51 +164,20 @@ function complain(code, message) {
   by("token").focus();
 }
 
-/** The button or the space bar goes down or up. */
-function hold(down) {
-  if (!session || held() === down) return;
-  by("press").setAttribute("aria-pressed", String(down));
-  if (down) session.press();
-  else session.release();
+const canTalk = () => session !== null && state !== "connecting" && state !== "gone";
+const press = new Press(by("press"), canTalk, (down) => {
+  if (down) session?.press();
+  else session?.release();
   show(state);
-}
-
-const press = by("press");
-const canTalk = () => session && !press.disabled;
-press.addEventListener("click", (event) => {
-  if (state === "off") start();
-  else if (event.detail === 0 && canTalk()) hold(!held()); // assistive technology can't hold
 });
-press.addEventListener("pointerdown", (event) => {
-  if (!canTalk() || event.button) return;
-  press.setPointerCapture(event.pointerId); // letting go beside the button counts
-  hold(true);
-});
-for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) press.addEventListener(end, () => hold(false));
-press.addEventListener("contextmenu", (event) => event.preventDefault()); // a long press on a phone
-window.addEventListener("blur", () => hold(false));
-
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && state === "speaking") session.interrupt();
-  if (event.code !== "Space" || !canTalk() || usesSpace(event.target)) return;
-  event.preventDefault(); // no scrolling, no click
-  if (!event.repeat) hold(true);
-});
-document.addEventListener("keyup", (event) => {
-  if (event.code !== "Space" || !canTalk() || usesSpace(event.target)) return;
-  event.preventDefault();
-  hold(false);
-});
-const usesSpace = (target) => target !== press && target.closest("button, input, dialog") !== null;
-
-by("stop").addEventListener("click", () => stop());
-by("interrupt").addEventListener("click", () => session?.interrupt());
+by("press").addEventListener("click", () => state === "off" && start());
+document.addEventListener("keydown", ({ key }) => key === "Escape" && state === "speaking" && !by("confirm").open && session.interrupt());
+by("stop").addEventListener("click", () => { stop(); by("press").focus(); });
+by("interrupt").addEventListener("click", () => { session?.interrupt(); by("press").focus(); });
 by("hands-free").addEventListener("change", () => { session?.connect(); show(session ? "connecting" : state); });
 by("own-units").addEventListener("change", draw);
-by("strength").addEventListener("input", () => {
-  by("strength-value").textContent = Number(by("strength").value).toFixed(2);
-  session?.strengthen(Number(by("strength").value));
-});
+by("strength").addEventListener("input", () => { showStrength(); session?.strengthen(options().strength); });
+const showStrength = () => { by("strength-value").textContent = options().strength.toFixed(2); };
 
 by("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -218,57 +189,39 @@ by("token-form").addEventListener("submit", (event) => {
 
 // --- What is kept ------------------------------------------------------------------------------------------------------
 
-/** Of the address, so that a reload goes on with it; else a new one that nobody can guess. */
-function conversationId() {
-  const named = location.hash.slice(1);
-  if (named) return decodeURIComponent(named);
-  const random = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  history.replaceState(null, "", `#${random}`);
-  return random;
-}
-
-/** `harmless`: codes of errors that nobody need know. */
-async function attempt(action, harmless = []) {
+async function attempt(action) {
   try {
     alert("");
     await action();
   } catch (error) {
-    if (!harmless.includes(error.code)) complain(error.code, error.message);
+    complain(error.code, error.message);
   }
 }
 
-/** Show what was said before. */
 const resume = () => attempt(async () => {
-  const kept = await (await ask("GET", id, "?looked=true")).json();
-  looked = Object.values(kept.looked ?? {}).at(-1) ?? null; // by place, in order
+  const kept = await recall(id);
+  looked = kept.looked;
   begin(kept.turns);
-}, ["no_conversation"]);
-
-const download = (what, name) => attempt(async () => {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await (await ask("GET", id, what)).blob());
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 });
 
-by("report").addEventListener("click", () => download("/report", "entrain-report.html"));
-by("history").addEventListener("click", () => download("", "entrain-history.json"));
-by("delete").addEventListener("click", () => by("confirm").showModal());
-by("confirm").addEventListener("close", () => {
-  if (by("confirm").returnValue !== "delete") return;
-  attempt(async () => {
-    if (session) stop();
-    await ask("DELETE", id);
-    history.replaceState(null, "", " "); // without the old name
-    id = conversationId();
-    looked = null;
-    begin([]);
-    notice("Your data is deleted. A new conversation can begin.");
-  });
+by("report").addEventListener("click", () => attempt(() => download(id, "/report", "entrain-report.html")));
+by("history").addEventListener("click", () => attempt(() => download(id, "", "entrain-history.json")));
+by("delete").addEventListener("click", () => {
+  by("confirm").returnValue = ""; // the last answer would stand when this one is escaped from
+  by("confirm").showModal();
 });
+by("confirm").addEventListener("close", () => by("confirm").returnValue === "delete" && attempt(async () => {
+  if (session) stop();
+  await forget(id);
+  id = newId();
+  looked = null;
+  begin([]);
+  by("press").focus();
+  notice("Your data is deleted. A new conversation can begin.");
+}));
 window.addEventListener("hashchange", () => location.reload());
 
 show("off");
+showStrength(); // a browser may keep what was chosen before a reload
 draw();
 if (returning) resume();

@@ -9,10 +9,12 @@ export function drawAttention(place, looked, turns) {
   if (!looked) return place.replaceChildren(element("p", { class: "soft" }, "Nothing yet: only the neural strategy tells where it looks."));
   const first = Math.max(0, turns.findLastIndex((turn) => turn.speaker === "agent") - looked.turns.length); // of a long talk, only the end
   const overTurns = mostLooked(looked.turns).map(([i, weight]) => bar(`${first + i + 1} · ${name(turns[first + i])}`, weight, turns[first + i]?.speaker));
+  const rest = 1 - looked.turns.reduce((sum, weight) => sum + weight, 0);
+  if (rest > 0.005) overTurns.push(bar("no turn", rest, "soft"));
   const overWords = looked.words.map(([word, weight]) => bar(word, weight, "agent"));
   place.replaceChildren(
     element("h3", {}, "Turns before it"),
-    overTurns.length ? element("ol", { class: "bars" }, ...overTurns) : element("p", { class: "soft" }, "There was none."),
+    element("ol", { class: "bars" }, ...overTurns),
     element("h3", {}, "Its words"),
     overWords.length ? element("ol", { class: "bars" }, ...overWords) : element("p", { class: "soft" }, "The model knows none of them."),
   );

@@ -20,17 +20,24 @@ export class Microphone {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: SOUND }).catch((error) => {
       throw new Error(REASONS[error.name] ?? `The microphone could not be opened: ${error.message}`);
     });
-    const context = new AudioContext();
-    await Promise.all([context.resume(), context.audioWorklet.addModule(new URL("capture.js", import.meta.url))]);
-    const capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
-    capture.port.onmessage = ({ data }) => onFrame(data);
-    context.createMediaStreamSource(stream).connect(capture);
+    const microphone = new Microphone(stream, new AudioContext());
     stream.getAudioTracks()[0].onended = onEnd;
-    return new Microphone(stream, context);
+    await microphone.#start(onFrame).catch(() => {
+      microphone.close();
+      throw new Error("The page could not load all of itself. Is the server still running?");
+    });
+    return microphone;
   }
 
   constructor(stream, context) {
     Object.assign(this, { stream, context });
+  }
+
+  async #start(onFrame) {
+    await Promise.all([this.context.resume(), this.context.audioWorklet.addModule(new URL("capture.js", import.meta.url))]);
+    const capture = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+    capture.port.onmessage = ({ data }) => onFrame(data);
+    this.context.createMediaStreamSource(this.stream).connect(capture);
   }
 
   get rateHz() {

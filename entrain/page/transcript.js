@@ -10,8 +10,13 @@ export class Transcript {
   }
 
   draw(turns) {
-    this.unfinished = {};
     this.done.replaceChildren(...turns.map((turn, i) => bubble(turn, i + 1)));
+    this.hush();
+  }
+
+  /** Nobody is saying anything. */
+  hush() {
+    this.unfinished = {};
     this.#drawNow();
   }
 
