@@ -36,6 +36,7 @@ KEPT_S = (
     3.0  # of sound before now: a turn begins before it is known to; a wake word is heard after it is said
 )
 BEFORE_WAKE_S = 1.5
+SHORT_S = 1.2  # "oh, all right" with its pre-roll; most sneezes
 PRESSED_S = 0.1  # people speak as they press
 PARTIAL_EVERY_S = 0.8
 ECHO_TAIL_S = 0.4  # a room still sounds so long after the loudspeaker
@@ -61,6 +62,11 @@ class Utterance:
     """That last sound, by `time.perf_counter`."""
     only_woke: bool = False
     """Nothing but the wake word was said."""
+
+    @property
+    def short(self) -> bool:
+        """May it be a backchannel, or a cough?"""
+        return self.fed_s - self.start_s <= SHORT_S
 
     def passed(self, what: str) -> None:
         self.ms[what] = round(1000 * (time.perf_counter() - self.stopped_at), 1)

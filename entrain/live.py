@@ -44,7 +44,6 @@ State = Literal["idle", "woken", "listening", "thinking", "speaking"]
 LOOKED_TURNS = 40  # of the talk that "looked" tells of: the page shows no more
 LOOK_S = 0.005  # between two looks at what else happened while the agent thinks or speaks
 MIN_VOICED_S = 0.1  # a turn without words and with less voice is a noise
-BACKCHANNEL_S = 1.2
 BACKCHANNELS = {
     "mm-hm", "mhm", "mm", "hm", "hmm", "uh-huh", "uh", "aha", "ah", "oh", "yeah", "yep", "right", "okay", "ok", "sure",
     "great", "really", "i see", "all right", "oh yeah", "oh okay",
@@ -260,8 +259,11 @@ class Live:
         return Transcript(rest[:1].upper() + rest[1:], found.words[len(word.split()) :])
 
     def _is_noise(self, turn: Utterance, said: Transcript) -> bool:
-        """A cough, a door; or the wake word alone: nothing was said."""
-        return not said.text and (turn.only_woke or turn.hearing.finish().voiced_s < MIN_VOICED_S)
+        """A cough, a door; or the wake word alone: nothing was said. Recognisers make up words for a short noise ("That's it." for a
+        sneeze with .05 s of voice), so there the voice decides; a longer turn may be whispered."""
+        if said.text and not turn.short:
+            return False
+        return turn.only_woke or turn.hearing.finish().voiced_s < MIN_VOICED_S
 
     def _drop(self, turn: Utterance) -> None:
         turn.hearing.drop()
@@ -392,5 +394,4 @@ class Live:
 
 def _is_backchannel(turn: Utterance, said: Transcript) -> bool:
     """Said beside the agent's words, not against them; one without words ("mm-hm" is not always understood) too."""
-    short = turn.fed_s - turn.start_s <= BACKCHANNEL_S
-    return short and said.text.lower().strip(" .,!?") in BACKCHANNELS | {""}
+    return turn.short and said.text.lower().strip(" .,!?") in BACKCHANNELS | {""}
