@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from conftest import joined, silence
 
+from entrain.audio import Audio
+from entrain.prosody import extract
 from entrain.tts import load_tts
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="pip install 'entrain[test]'")
@@ -87,10 +89,13 @@ def playwright():
         yield playwright
 
 
+def question() -> Audio:
+    return load_tts("hibari").synthesise("Are you open on Sunday?").audio.resample(48_000)
+
+
 def microphone(playwright, folder: Path, pause_s: float):
     """A browser whose microphone hears the same question again and again, with such a pause between."""
-    question = load_tts("hibari").synthesise("Are you open on Sunday?").audio.resample(48_000)
-    file = joined(silence(0.5, 48_000), question, silence(pause_s, 48_000)).write(folder / "question.wav")
+    file = joined(silence(0.5, 48_000), question(), silence(pause_s, 48_000)).write(folder / "question.wav")
     flags = [
         "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={file}",
@@ -175,6 +180,14 @@ def test_a_question_is_heard_and_answered(talk, server):
     assert any(url.startswith("ws://") for url in talk.requests), "or the line above tests nothing"
 
 
+def test_the_microphone_s_way_leaves_pitch_and_level_alone(talk):
+    """The browser's automatic gain would move the level; a wrong rate, the pitch."""
+    heard = json.loads(talk.download("Download the history"))["turns"][0]["features"]
+    asked = extract(question(), "Are you open on Sunday?")
+    assert heard["f0_mean_st"] == pytest.approx(asked.f0_mean_st, abs=0.3)
+    assert heard["level_db"] == pytest.approx(asked.level_db, abs=1.0)
+
+
 def test_what_was_measured_planned_and_looked_at_is_shown(talk):
     page = talk.page
     assert page.locator("#charts figure").count() == 4
@@ -210,6 +223,38 @@ def test_both_voices_are_drawn_as_they_sound(browser, server):
     assert not visit.page.evaluate(DRAWN, ["agent", 0, 1])
     visit.page.wait_for_function(DRAWN, arg=["agent", 0.9, 1])
     assert visit.page.evaluate(DRAWN, ["user", 0, 1])
+    assert visit.done() == []
+
+
+def test_the_loudspeaker_holds_goes_on_and_falls_silent(browser, server):
+    """Loud is .5, then .25; each step waits for what it must lead to."""
+    visit = Visit(browser, server.url)
+    peaks = visit.page.evaluate("""async () => {
+      const { Loudspeaker } = await import("/loudspeaker.js");
+      let told, heard = [];
+      const speaker = await Loudspeaker.open(24000, (peak) => { heard.push(peak); told?.(peak); });
+      const until = async (wanted) => { while (await new Promise((resolve) => { told = resolve; }) !== wanted); };
+      const second = (level) => new Int16Array(24000).fill(32768 * level);
+      speaker.play(second(0.5));
+      await until(0.5);
+      speaker.tell("hold");
+      await until(0);
+      speaker.play(second(0)); // what the server sends while it holds
+      speaker.play(second(0.25));
+      heard = [];
+      speaker.tell("release");
+      await until(0.25);
+      const onward = [...heard];
+      speaker.tell("flush");
+      await until(0);
+      speaker.close();
+      return onward;
+    }""")
+    first = peaks.index(0.5)
+    assert set(peaks[:first]) <= {0}
+    assert set(peaks[first:]) == {0.5, 0.25}, (
+        "it goes on where it was, and what came meanwhile follows at once"
+    )
     assert visit.done() == []
 
 
@@ -326,6 +371,14 @@ def test_what_is_kept_is_downloaded_and_deleted(browser, talk, server):
         urllib.request.urlopen(f"{server.url}v1/conversations/{address.partition('#')[2]}")
     sync_api.expect(talk.page.get_by_role("alert")).to_contain_text("deleted")
     assert visit.done() == []
+
+
+@pytest.mark.parametrize(("motion", "animation"), [("no-preference", "beat"), ("reduce", "none")])
+def test_nothing_moves_for_who_wants_no_motion(browser, server, motion, animation):
+    visit = Visit(browser, server.url, reduced_motion=motion)
+    visit.page.evaluate("document.body.dataset.state = 'thinking'")
+    assert visit.page.evaluate("getComputedStyle(document.querySelector('.dot')).animationName") == animation
+    visit.done()
 
 
 def test_without_a_microphone_it_says_what_to_do(server, playwright):
