@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ class Loaded:
     def __init__(self, agent: Entrainer, store: Path | None, respond: Callable[[str], Responder]) -> None:
         self._agent = copy.copy(agent)
         self._agent.store = Store(store) if store else None
+        self._agent._open = weakref.WeakSet()  # another server is another process
         self._agent.close = self._close  # type: ignore[method-assign]
         self.responder = respond
 
