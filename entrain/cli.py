@@ -17,6 +17,7 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from entrain.serve_command import serve
+from entrain.talk_command import talk
 
 if TYPE_CHECKING:
     from entrain.neural import Neural
@@ -423,6 +424,7 @@ app.command()(commands.prepare)
 app.command()(commands.train)
 app.command()(commands.evaluate)
 app.command()(serve)
+app.command()(talk)
 
 
 @app.command()

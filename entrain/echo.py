@@ -14,13 +14,15 @@ Samples = NDArray[np.float32]  # (N,)
 
 BLOCK_S = 0.02
 SILENT_DB = -60.0  # softer playing has no echo that matters
-LEARN_FRAMES = 96  # 3 s of 32 ms frames: a user who breaks in fills at most a fifth of it before the agent stops
+LEARN_FRAMES = 96  # 3 s of 32 ms frames: who breaks in fills at most a fifth before the agent stops
 LEARN_FIRST = 12
 LOUD_SHARE = 0.8  # of those frames are no louder than the echo is said to be
 MARGIN_DB = 6.0
 """Above the echo's level so estimated; the loudest frames of speech lie so far above that share."""
-OPEN_FRAMES, OF_FRAMES = 2, 4  # so many of so many frames louder than the echo are no accident: the gate opens …
-HOLD_FRAMES = 8  # … and stays open for .25 s after the last, or the softer sounds of the user's words would be cut out
+OPEN_FRAMES, OF_FRAMES = 2, 4
+"""So many of so many frames louder than the echo are no accident: the gate opens …"""
+HOLD_FRAMES = 8
+"""… and stays open for .25 s after the last, or the softer sounds of the user's words would be cut out."""
 
 
 class EchoError(RuntimeError):
@@ -102,9 +104,7 @@ class EchoCanceller:
     9 ms more by WebRTC's own filters. `delay_s`: how long after `played` the echo is heard, as far as known.
     """
 
-    def __init__(
-        self, rate_hz: int, delay_s: float = 0.0, echo: bool = True, noise: bool = False
-    ) -> None:
+    def __init__(self, rate_hz: int, delay_s: float = 0.0, echo: bool = True, noise: bool = False) -> None:
         if rate_hz % 100 or not 8_000 <= rate_hz <= 48_000:
             raise EchoError(f"rate_hz is {rate_hz}; whole hundreds from 8000 to 48000 are allowed.")
         self._rtc: Any = require("livekit.rtc", "pip install 'entrain[live]'", EchoError)
@@ -135,7 +135,7 @@ class EchoCanceller:
         if self.echo:
             self._apm.set_stream_delay_ms(self.delay_ms)
         self._apm.process_stream(pcm)
-        return np.frombuffer(pcm.data, np.int16).astype(np.float32) / 32_768
+        return np.frombuffer(pcm.data, np.int16).astype(np.float32) / np.float32(32_768)
 
     def _frames(self, rest: Samples, samples: Samples) -> tuple[Samples, Samples]:
         """Whole frames `(K, 10 ms)`, and what is left for the next call."""

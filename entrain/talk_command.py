@@ -1,0 +1,202 @@
+"""`entrain talk`: a spoken conversation at this machine's microphone and loudspeaker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from entrain.live import Live
+    from entrain.talk import Talk
+
+PERSON_S = 120.0  # a human types slower than a machine answers
+console = Console(stderr=True)
+
+
+class TalkError(ValueError):
+    """These options don't go together; the message says which."""
+
+
+def talk(
+    responder: Annotated[str, typer.Option(help="Who answers: eliza, script:FILE, person (you type), rasa:URL or openai:URL.")] = "eliza",
+    strategy: Annotated[str, typer.Option(help="What to aim at: neural[:folder] (the model), weighted, matching or neutral.")] = "neural",
+    strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice alone, 1 goes all the way.")] = 1.0,
+    wake: Annotated[str | None, typer.Option("--wake", help="Sleep until this word is said: computer, hey jarvis, alexa …, or a head's file.")] = None,
+    no_wake: Annotated[bool, typer.Option("--no-wake", help="Always awake (the default).")] = False,
+    tts: Annotated[str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")] = "hibari",
+    engine: Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")] = "psola",
+    voice: Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")] = None,
+    asr: Annotated[str, typer.Option(help="Recogniser: moonshine, whisper:NAME, or none.")] = "moonshine",
+    vad: Annotated[str, typer.Option(help="Voice activity: silero, webrtc, energy or net:FOLDER.")] = "silero",
+    input_: Annotated[str | None, typer.Option("--input", help="Microphone: number or part of its name.")] = None,
+    output: Annotated[str | None, typer.Option("--output", help="Loudspeaker: number or part of its name.")] = None,
+    list_devices: Annotated[bool, typer.Option("--devices", help="List the devices, and end.")] = False,
+    store: Annotated[str | None, typer.Option(help="Remember the conversation here (file or URL).", envvar="ENTRAIN_STORE")] = None,
+    conversation: Annotated[str | None, typer.Option(help="Its name; goes on with a stored one.")] = None,
+    register: Annotated[str, typer.Option(help="Low or high, if the user's voice is known to be so; else any.")] = "any",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the record and the report.")] = Path("talk"),
+    keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep the sound of every turn, in OUT/audio and in the report.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so long.")] = None,
+    push_to_talk: Annotated[bool, typer.Option("--push-to-talk", help="Press space or enter to talk, and again when done.")] = False,
+    no_echo_cancel: Annotated[bool, typer.Option("--no-echo-cancel", help="For headsets: leave the microphone's sound as it is.")] = False,
+    denoise: Annotated[bool, typer.Option("--denoise", help="Suppress steady noise. Moves level by −2 dB and pitch by −.1 st.")] = False,
+    greeting: Annotated[str, typer.Option(help="What the agent says first.")] = "",
+    muted_s: Annotated[float, typer.Option(min=1, help="Say so when the microphone is silent for so many seconds.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Events as JSON lines.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what goes wrong.")] = False,
+) -> None:  # fmt: skip
+    """Talk with the agent: microphone in, loudspeaker out. Ctrl-C ends it, and the report is written.
+
+    Writes `OUT/conversation.jsonl` (a turn a line, as it goes) and `OUT/report.html`.
+
+    Example: `entrain talk --greeting "Hello, how are you?"`, or `entrain talk --wake computer --responder rasa:http://127.0.0.1:5005`
+    """
+    with _clear_errors():
+        if list_devices:
+            _list_devices(as_json)
+            raise typer.Exit
+        if register not in ("any", "low", "high"):
+            raise TalkError(f"there is no register {register!r}. Select one of any, low, high.")
+        if wake and no_wake:
+            raise TalkError("--wake and --no-wake exclude each other; leave one out.")
+        if push_to_talk and responder == "person":
+            raise TalkError("--push-to-talk and --responder person both need the keyboard; leave one out.")
+        from entrain.duplex import find_device
+
+        find_device(input_, "input")  # said now, not after the voice has loaded
+        find_device(output, "output")
+
+        from entrain.conversation import Entrainer
+        from entrain.ear import Ears
+        from entrain.responder import load_responder
+        from entrain.talk import Setting, Talk
+        from entrain.talk_view import load_view
+
+        who = load_responder(responder, conversation)
+        view = load_view(as_json, quiet, responder == "person", Console(stderr=quiet))
+        if not quiet:
+            console.print("Loading …")
+        with _no_interrupts():
+            agent = Entrainer.load(
+                tts, strategy, strength, recogniser=None if asr == "none" else asr, store=store, engine=engine,
+                voice=voice, keep_audio=out / "audio" if keep_audio else None,
+            )  # fmt: skip
+        setting = Setting(
+            out=out, input_name=input_, output_name=output, echo=not no_echo_cancel, denoise=denoise,
+            hands_free=not push_to_talk, greeting=greeting, conversation_id=conversation,
+            register=register,  # pyright: ignore[reportArgumentType]  checked above
+            patience_s=PERSON_S if responder == "person" else 10.0, muted_s=muted_s,
+        )  # fmt: skip
+        with agent:
+            going = Talk(agent, who, Ears.load(vad, wake), setting, view.on)
+            if not quiet:
+                console.print(_instructions(push_to_talk, wake), highlight=False)
+            if push_to_talk:
+                threading.Thread(target=_keys, args=(going,), daemon=True).start()
+            with _until_stopped() as stop, view.screen():
+                page = going.run(stop, seconds, view.each)
+        if not quiet:
+            console.print(f"Now open {page} in a browser.", highlight=False, soft_wrap=True)
+
+
+def _instructions(push_to_talk: bool, wake: str | None) -> str:
+    if push_to_talk:
+        return "Press space or enter to talk, and again when you are done. Ctrl-C ends."
+    return f"Say {wake!r}, then speak. Ctrl-C ends." if wake else "Speak. Ctrl-C ends."
+
+
+def _list_devices(as_json: bool) -> None:
+    from entrain.duplex import devices
+
+    found = devices()
+    if as_json:
+        print(json.dumps([device.model_dump() for device in found]))
+        return
+    table = Table("number", "name", "in", "out", "default")
+    for device in found:
+        default = [kind for kind in ("input", "output") if getattr(device, f"default_{kind}")]
+        table.add_row(
+            str(device.number), device.name, str(device.inputs), str(device.outputs), ", ".join(default)
+        )
+    Console().print(table)
+
+
+def _keys(going: Talk) -> None:
+    """A terminal does not tell when a key is let go: the first press begins, the next ends."""
+    live: Live | None = going.live
+    pressed = False
+    with _single_keys():
+        while live and (key := sys.stdin.read(1)):
+            if key in " \n\r":
+                pressed = not pressed
+                (live.begin if pressed else live.end)()
+
+
+@contextmanager
+def _single_keys() -> Generator[None]:
+    """Keys at once, not lines, where the terminal can."""
+    if not sys.stdin.isatty() or sys.platform == "win32":
+        yield
+        return
+    import atexit
+    import termios
+    import tty
+
+    before: Any = termios.tcgetattr(sys.stdin)
+    atexit.register(termios.tcsetattr, sys.stdin, termios.TCSADRAIN, before)  # this thread is never joined
+    tty.setcbreak(sys.stdin)
+    yield
+
+
+@contextmanager
+def _no_interrupts() -> Generator[None]:
+    """The worker process inherits this: Ctrl-C goes to all of a terminal's processes, and it must measure the last turn still."""
+    if sys.platform == "win32":
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _until_stopped() -> Generator[threading.Event]:
+    """Ctrl-C, or a service manager's SIGTERM, ends the talk cleanly; a second one ends it at once."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: Any) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _clear_errors() -> Generator[None]:
+    """What a user can mend is a sentence and exit code 2 (cli.py's own would be a circular import)."""
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as error:
+        if not type(error).__module__.startswith("entrain") and not isinstance(error, (ValueError, OSError)):
+            raise
+        console.print(f"[red]entrain:[/red] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
