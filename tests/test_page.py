@@ -416,6 +416,9 @@ def test_a_token_is_asked_for_and_kept_in_the_tab_only(browser, tmp_path):
         visit.page.keyboard.press("Enter")
         visit.begin_hands_free()
         sync_api.expect(visit.page.locator("#state")).to_have_text("Listening", timeout=LONG_MS)
+        visit.page.get_by_label("Hands-free").uncheck()  # a new line, with the token again
+        sync_api.expect(visit.page.locator("#state")).to_have_text("Ready", timeout=LONG_MS)
+        assert visit.page.get_by_role("alert").inner_text() == ""
         assert visit.page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
         visit.done()
     finally:

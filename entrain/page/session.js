@@ -27,11 +27,14 @@ export class Session {
   connect() {
     this.wire?.close();
     this.play("flush");
-    const hello = () => ({ rate_hz: this.microphone.rateHz, ...this.options() });
     const { ready, event, lost, refused } = this.on;
-    const sound = (pcm) => this.loudspeaker.then((speaker) => speaker.play(pcm));
-    this.wire = new Wire(this.id, hello, { event, refused, sound, lost: (...why) => { this.play("flush"); lost(...why); },
-      ready: (message) => { this.#listenAt(message.rate_hz); ready(message); } });
+    this.wire = new Wire(this.id, () => ({ rate_hz: this.microphone.rateHz, ...this.options() }), {
+      ready: (message) => { this.#playAt(message.rate_hz); ready(message); },
+      sound: (pcm) => this.loudspeaker.then((speaker) => speaker.play(pcm)), // in their order, also while it is being opened
+      event,
+      lost: (...why) => { this.play("flush"); lost(...why); },
+      refused,
+    });
   }
 
   press() {
@@ -78,7 +81,7 @@ export class Session {
     this.wire?.sendSound(heard ? pcm : pcm.fill(0));
   }
 
-  #listenAt(rateHz) {
+  #playAt(rateHz) {
     if (this.rateHz === rateHz) return;
     this.loudspeaker?.then((speaker) => speaker.close());
     this.rateHz = rateHz;
