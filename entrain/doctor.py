@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import Literal
 
 from entrain.turn import Record
+
+SOUND = "pip install 'entrain[live]', apt install libportaudio2, and plug in a sound card or start PulseAudio"
+TOO_MANY = 8  # ALSA names a card in a dozen ways
 
 
 class Finding(Record):
@@ -36,11 +39,11 @@ def examine() -> list[Finding]:
         _package("ears whisper", "faster_whisper", "faster-whisper", "pip install 'entrain[whisper]'"),
         _try("engine world", lambda: _engine("world"), "pip install 'entrain[world]'"),
         _try("engine signalsmith", lambda: _engine("signalsmith"), "pip install 'entrain[signalsmith]'"),
-        _try(
-            "sound devices",
-            _devices,
-            "apt install libportaudio2, and plug in a sound card or start PulseAudio",
-        ),
+        _try("voice activity silero", _vad, "pip install 'entrain[ears]'"),
+        _try("wake word", _wake, "pip install 'entrain[ears]'"),
+        _try("echo canceller", _echo, "pip install 'entrain[live]'"),
+        _try("microphone", lambda: _device("input"), SOUND),
+        _try("loudspeaker", lambda: _device("output"), SOUND),
         _package("PostgreSQL driver", "psycopg", "psycopg", "pip install 'entrain[postgresql]'"),
     ]
 
@@ -126,8 +129,46 @@ def _engine(name: str) -> str:
     return f"{made.duration_s:.2f} s made of 1 s"
 
 
-def _devices() -> str:
-    devices = import_module("sounddevice").query_devices()
-    if not len(devices):
-        raise RuntimeError("no sound device")
-    return f"{len(devices)} devices"
+def _vad() -> str:
+    import numpy as np
+
+    from entrain.tts import load_tts
+    from entrain.vad import load_vad
+
+    said = load_tts("hibari").synthesise("Hello there.").audio.resample(16_000)
+    speech_p = float(np.max(load_vad("silero").stream().feed(said.samples)))
+    if speech_p < 0.5:
+        raise RuntimeError(f"speech is given a probability of {speech_p:.2f}")
+    return f"speech is given a probability of {speech_p:.2f}"
+
+
+def _wake() -> str:
+    import numpy as np
+
+    from entrain.wake import READY, load_wake, own_words
+
+    words = [*own_words(), *READY]
+    load_wake(words[0]).stream().feed(np.zeros(16_000, np.float32))
+    return ", ".join(words)
+
+
+def _echo() -> str:
+    import numpy as np
+
+    from entrain.echo import EchoCanceller
+
+    EchoCanceller(48_000).clean(np.zeros(480, np.float32))
+    return _version("livekit")
+
+
+def _device(kind: Literal["input", "output"]) -> str:
+    """The one that `entrain talk` takes, then the others."""
+    from entrain.duplex import devices, find_device
+
+    chosen = find_device(None, kind)
+    others = [
+        d.name
+        for d in devices()
+        if d.number != chosen.number and (d.inputs if kind == "input" else d.outputs)
+    ]
+    return "; ".join([f"{chosen.name} (default)", *others[:TOO_MANY]])
