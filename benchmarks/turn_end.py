@@ -1,4 +1,4 @@
-"""The end of a turn: false cut-offs and latency, by silence alone and with Smart Turn; and what voice activity costs.
+"""The end of a turn: false cut-offs and latency, by silence alone and with Smart Turn.
 
 On synthetic phrases that come in two lengths by the same voice ("Are you a student?", "Are you a student here at this university?"): the
 longer is spoken with a pause where the shorter would end, as long as people's pauses in AMI are. And on the AMI clips themselves: a gap
@@ -8,7 +8,6 @@ after which the same person goes on is a pause, one after which another speaks i
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy.spatial.distance import cdist
-from scipy.stats import rankdata
 
+from benchmarks.voice_activity import AMI, RATE_HZ, Segments, auc, rttm
 from entrain import Audio
 from entrain.endpoint import Endpointer, EndpointPolicy, find_turns
 from entrain.smart_turn import SmartTurn, log_mel
-from entrain.vad import VADS, load_vad
+from entrain.vad import load_vad
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
-RATE_HZ = 16_000
+PHRASES = AMI.parents[1] / "turn_phrases"
 STEP_S = 0.032  # of Silero
 LONGEST_S = 2.0  # after so much silence the same person begins another turn
 LEAD_S, REST_S = 0.5, 2.5
@@ -37,7 +35,7 @@ COMPLETE_P = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98)
 
 @dataclass
 class Stream:
-    """Sound, where its pauses and ends lie, and what was already computed of it."""
+    """Sound, where its pauses and ends lie, and its speech probabilities."""
 
     samples: NDArray[np.float32]  # (N,)
     pauses: list[tuple[float, float]]
@@ -78,12 +76,12 @@ class Outcome:
 
 
 def run(console: Console, quick: bool = False) -> dict[str, object]:
-    clips = sorted((DATA / "vad" / "ami").glob("*.flac"))
+    clips = sorted(AMI.glob("*.flac"))
     if not clips:
-        console.print(f"turn_end: left out, since the recordings are not there ({DATA}).")
+        console.print(f"turn_end: left out, since the recordings are not there ({AMI}).")
         return {}
-    spoken = rttm(DATA / "vad" / "ami" / "debug.train.rttm")
-    figures: dict[str, object] = {"vad": vad_table(console, clips, spoken)}
+    spoken = rttm(AMI / "debug.train.rttm")
+    figures: dict[str, object] = {}
     meetings = [meeting(clip, spoken[clip.stem]) for clip in clips]
     pauses_s = [end - start for stream in meetings for start, end in stream.pauses]
     detector = Remembered(SmartTurn())
@@ -92,7 +90,10 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
     console.print(
         f"Smart Turn: {np.median(detector.ms):.0f} ms a pause on one core (p95 {np.percentile(detector.ms, 95):.0f}), not in the latencies above."
     )
-    return figures | {"smart_turn_ms": float(np.median(detector.ms))}
+    return figures | {
+        "smart_turn_ms": float(np.median(detector.ms)),
+        "auc_by_silence": by_silence(console, quick),
+    }
 
 
 # --- the end of a turn ----------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ def decisions(stream: Stream, policy: EndpointPolicy, detector: Remembered | Non
 
 def phrases(pauses_s: list[float], quick: bool) -> list[Stream]:
     rng, streams = np.random.default_rng(0), []
-    longer = sorted((DATA / "turn_phrases").glob("*_long_*.flac"))
+    longer = sorted(PHRASES.glob("*_long_*.flac"))
     for path in longer[:: 10 if quick else 1]:
         long, short = Audio.read(path), Audio.read(path.with_name(path.name.replace("_long_", "_short_")))
         [*_, (_, end_s)], [*_, (_, short_end_s)] = find_turns(long), find_turns(short)
@@ -209,16 +210,7 @@ def stream_of(parts: list[Audio], pauses_s: list[float], rng: np.random.Generato
 # --- meetings -------------------------------------------------------------------------------------------------------
 
 
-def rttm(path: Path) -> dict[str, list[tuple[float, float, str]]]:
-    """Clip → (start, end, speaker), seconds, in order."""
-    clips: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
-    for line in path.read_text(encoding="utf-8").splitlines():
-        _, clip, _, start, duration, _, _, speaker, *_ = line.split()
-        clips[clip].append((float(start), float(start) + float(duration), speaker))
-    return {clip: sorted(segments) for clip, segments in clips.items()}
-
-
-def meeting(path: Path, segments: list[tuple[float, float, str]]) -> Stream:
+def meeting(path: Path, segments: Segments) -> Stream:
     """Silences of .2 s and more by Silero; by hand, who speaks before and after. Where nobody is marked, it is neither."""
     samples = Audio.read(path).samples
     stream = Stream(samples, [], [], load_vad("silero").stream().feed(samples).tolist())
@@ -234,60 +226,25 @@ def meeting(path: Path, segments: list[tuple[float, float, str]]) -> Stream:
     return stream
 
 
-def speakers(segments: list[tuple[float, float, str]], at_s: float) -> set[str]:
+def speakers(segments: Segments, at_s: float) -> set[str]:
     """Who is marked within .3 s: the marks are that loose."""
     return {speaker for start_s, end_s, speaker in segments if start_s - 0.3 <= at_s <= end_s + 0.3}
 
 
-# --- voice activity -------------------------------------------------------------------------------------------------
+# --- how much silence Smart Turn is shown ---------------------------------------------------------------------------
 
 
-def vad_table(
-    console: Console, clips: list[Path], spoken: dict[str, list[tuple[float, float, str]]]
-) -> dict[str, object]:
-    table = Table(
-        "detector",
-        "area under the curve",
-        "miss at .5",
-        "false alarm",
-        "real-time factor",
-        "µs a 20 ms chunk",
-        title="Voice activity, nine meetings of AMI, 10 ms frames",
-    )
-    rows: dict[str, object] = {}
-    for name in VADS:
-        vad, scores, truth, taken_s, sound_s, chunk_us = load_vad(name), [], [], 0.0, 0.0, []
-        for clip in clips:
-            samples, stream = Audio.read(clip).samples, vad.stream()
-            probabilities = []
-            for start in range(0, len(samples), 320):  # as a microphone gives it
-                started = time.perf_counter()
-                probabilities.append(stream.feed(samples[start : start + 320]))
-                chunk_us.append((time.perf_counter() - started) * 1e6)
-            taken_s, sound_s = sum(chunk_us) / 1e6, sound_s + len(samples) / RATE_HZ
-            score = np.repeat(np.concatenate(probabilities), round(stream.step_s * 1000))[::10]  # every 10 ms
-            label = np.zeros(len(score), bool)
-            for start_s, end_s, _ in spoken[clip.stem]:
-                label[round(start_s * 100) : round(end_s * 100)] = True
-            scores.append(score)
-            truth.append(label)
-        score, label = np.concatenate(scores), np.concatenate(truth)
-        figures = {"auc": auc(score, label), "miss": float(np.mean(score[label] < 0.5)), "false_alarm": float(np.mean(score[~label] >= 0.5)),
-                   "real_time_factor": taken_s / sound_s, "chunk_us": float(np.median(chunk_us))}  # fmt: skip
-        rows[name] = figures
-        table.add_row(
-            name,
-            f"{figures['auc']:.3f}",
-            f"{figures['miss']:.1%}",
-            f"{figures['false_alarm']:.1%}",
-            f"{figures['real_time_factor']:.4f}",
-            f"{figures['chunk_us']:.0f}",
-        )
-    console.print(table)
-    return rows
-
-
-def auc(score: NDArray[np.float32], label: NDArray[np.bool_]) -> float:
-    """That speech scores higher than no speech, ties by half."""
-    n_true, n_false = label.sum(), (~label).sum()
-    return float((rankdata(score)[label].sum() - n_true * (n_true + 1) / 2) / (n_true * n_false))
+def by_silence(console: Console, quick: bool) -> dict[str, float]:
+    """Area under Smart Turn's curve, ends against pauses, on a third of the phrases: it takes much silence for an end."""
+    smart_turn, areas = SmartTurn(), {}
+    streams = phrases([1.0], quick)[:: 1 if quick else 3]
+    for silence_s in (0.1, 0.2, 0.4, 0.8):
+        ends, pauses = (
+            [smart_turn.complete(stream.sound(0, start_s + silence_s)) for stream in streams for start_s, _ in getattr(stream, kind)]
+            for kind in ("ends", "pauses")
+        )  # fmt: skip
+        label = np.repeat([True, False], [len(ends), len(pauses)])
+        areas[f"{silence_s} s"] = auc(np.array(ends + pauses), label)
+    told = ", ".join(f"{area:.2f} after {silence}" for silence, area in areas.items())
+    console.print(f"Smart Turn, ends against pauses of the phrases, area under the curve: {told} of silence.")
+    return areas
