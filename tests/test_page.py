@@ -34,8 +34,8 @@ REPLIES = [
     "On Sundays we open at ten, and we close at four. " * 6,
     "No, that is all.",
 ]
-LONG_MS = 30_000  # nothing takes so long; it only ends a test that hangs
-READY_S = 60.0
+LONG_MS = 60_000  # nothing takes so long; it only ends a test that hangs
+READY_S = 120.0
 
 
 class Server:
@@ -85,6 +85,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def playwright():
+    sync_api.expect.set_options(timeout=LONG_MS)
     with sync_api.sync_playwright() as playwright:
         yield playwright
 
@@ -290,7 +291,7 @@ def say_something(visit: Visit) -> None:
     n_before = visit.turns("user").count()
     visit.page.keyboard.down("Space")
     said = visit.page.locator("#now .turn.user p")
-    sync_api.expect(said).to_have_text(re.compile("[a-z]{3}"), timeout=LONG_MS)
+    sync_api.expect(said).to_have_text(re.compile("[a-z]{3}"))
     assert visit.page.locator("#press").get_attribute("aria-pressed") == "true"
     visit.page.keyboard.up("Space")
     visit.turns("user").nth(n_before).wait_for()
@@ -399,7 +400,7 @@ def test_a_server_that_dies_and_comes_back_goes_on(browser, server):
     sync_api.expect(visit.page.locator("#state")).to_have_text("Server gone")
     sync_api.expect(visit.page.get_by_role("alert")).to_contain_text("Trying again")
     server.start()
-    sync_api.expect(visit.page.locator("#state")).to_have_text("Listening", timeout=LONG_MS)
+    sync_api.expect(visit.page.locator("#state")).to_have_text("Listening")
     assert "sunday" in visit.turns("user").first.inner_text().lower()
     assert visit.turns("agent").count() == 1
     visit.done()
@@ -415,9 +416,9 @@ def test_a_token_is_asked_for_and_kept_in_the_tab_only(browser, tmp_path):
         field.fill(TOKEN)
         visit.page.keyboard.press("Enter")
         visit.begin_hands_free()
-        sync_api.expect(visit.page.locator("#state")).to_have_text("Listening", timeout=LONG_MS)
+        sync_api.expect(visit.page.locator("#state")).to_have_text("Listening")
         visit.page.get_by_label("Hands-free").uncheck()  # a new line, with the token again
-        sync_api.expect(visit.page.locator("#state")).to_have_text("Ready", timeout=LONG_MS)
+        sync_api.expect(visit.page.locator("#state")).to_have_text("Ready")
         assert visit.page.get_by_role("alert").inner_text() == ""
         assert visit.page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
         visit.done()
