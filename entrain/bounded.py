@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 
-from entrain.reply import NoWords, Responder, plain_text
+from entrain.reply import NoWords, Responder, ResponderError, plain_text
 from entrain.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,9 @@ class Bounded:
             return self._words(answer.result())
         if isinstance(error, NoWords):
             return ""
-        return self._apologise(type(error).__name__, str(error) or type(error).__name__)
+        expected = isinstance(error, ResponderError)
+        why = str(error) if expected else f"{self.name} failed: {error!r}"
+        return self._apologise(type(error).__name__, why, None if expected else error)
 
     def cancel(self) -> None:
         """The reply being awaited, if any, returns "" at once: the user went on talking."""
@@ -78,15 +80,15 @@ class Bounded:
             self._note("long", f"{self.name} sent {len(said)} characters; only {len(words)} are said")
         return words
 
-    def _apologise(self, kind: str, why: str) -> str:
-        self._note(kind, why)
+    def _apologise(self, kind: str, why: str, error: BaseException | None = None) -> str:
+        self._note(kind, why, error)
         return self.sorry
 
-    def _note(self, kind: str, why: str) -> None:
+    def _note(self, kind: str, why: str, error: BaseException | None = None) -> None:
         self.fault = why
         if kind not in self._logged:
             self._logged.add(kind)
-            log.warning("%s; going on (said once)", why)
+            log.warning("%s; going on (said once)", why, exc_info=error)
 
 
 def bounded(responder: Responder, timeout_s: float = 6.0, sorry: str = SORRY, max_s: float = 60.0) -> Bounded:

@@ -39,12 +39,13 @@ class Responder(Protocol):
 
 
 THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
-PICTURE = r"data:image/\S+|https?://[^\s<>()]+\.(?:png|jpe?g|gif|webp|svg)\b[^\s<>()]*"
+PICTURE = r"data:image/\S+|https?://[^\s<>()]{1,1000}\.(?:png|jpe?g|gif|webp|svg)\b[^\s<>()]*"
 LINK = r"<?https?://(?:www\.)?([^\s/?#:<>()]+)[^\s<>()]*?(?=[.,;:!?]*(?:[\s<>()]|\Z))>?"
-MARKS = [  # in this order; every repeat is bounded, since a model may send 20,000 brackets
-    (r"!\[[^\]]{0,500}\]\([^)]{0,2000}\)", " "),
-    (r"\[([^\]]{0,500})\]\([^)]{0,2000}\)", r"\1"),  # a link is its text
-    (rf"\A\s*(?:(?:{PICTURE}|<?https?://\S+)\s*)+\Z|{PICTURE}", " "),  # alone it is nothing to say
+# In this order. None may take more than linear time or so: a model may send 20,000 brackets, and no thread can stop `re`.
+MARKS = [
+    (r"!\[[^\]]{0,200}\]\([^)]{0,1000}\)", " "),
+    (r"\[([^\]]{0,200})\]\([^)]{0,1000}\)", r"\1"),  # a link is its text
+    (rf"\A\s*(?:<?(?:https?://|data:image/)\S+(?:\s+|\Z))+\Z|{PICTURE}", " "),  # alone it is nothing to say
     (LINK, r"\1"),  # among words it is its host
     (r"<br\b[^<>]{0,9}>", " "),
     (r"</?[A-Za-z][^<>\n]{0,500}>", ""),

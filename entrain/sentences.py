@@ -7,14 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 
-LIMIT = (
-    200  # characters in a piece, 13 s of speech: hibari makes it in .13 s, and a listener would take a breath
-)
-CUTS = (
-    r"(?<=[;:—–])\s|(?<=[；：])",
-    r"(?<=,)\s|(?<=[，、])",
-    r"\s",
-)  # where a long sentence is cut, best first
+# Characters in a piece, 13 s of speech: hibari makes it in .13 s, and a listener would take a breath.
+LIMIT = 200
+# Where a longer sentence is cut, best first.
+CUTS = (r"(?<=[;:—–])\s|(?<=[；：])", r"(?<=,)\s|(?<=[，、])", r"\s")
+ELLIPSIS = re.compile(r"(?<=…)\s+(?=[^\W\d_a-z])")  # before a capital letter it ends a sentence
 
 
 def sentences(text: str, limit: int = LIMIT, language: str = "en") -> list[str]:
@@ -26,18 +23,22 @@ def sentences(text: str, limit: int = LIMIT, language: str = "en") -> list[str]:
     after a full-width mark, and inside an unbroken run longer than `limit`. `language` is an ISO 639-1 code for sentencex.
     """
     text = text.encode("utf-8", "ignore").decode()  # half a surrogate pair is no character
-    whole = (sentence for line in text.splitlines() for sentence in _line(" ".join(line.split()), language))
-    return [piece for sentence in _standing(whole) for piece in _cut(sentence, limit)]
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    parts = (
+        part for line in lines for sentence in _line(line, language) for part in ELLIPSIS.split(sentence)
+    )
+    return [piece for sentence in _standing(parts) for piece in _cut(sentence, limit)]
 
 
 def _line(line: str, language: str) -> Iterator[str]:
-    """By Wikimedia's sentencex, save that it cuts "example.Com", and does not cut at "…"."""
+    """By Wikimedia's sentencex; what it cuts where there is no space ("example.Com") is put together again."""
     sentence = ""
-    for part in [*import_module("sentencex").segment(language, line), ""]:
-        if sentence[-1:].isspace() or not sentence[-1:].isascii() or not part:
-            yield from re.split(r"(?<=…)\s+(?=[^\W\d_a-z])", sentence.strip())
-            sentence = ""
+    for part in import_module("sentencex").segment(language, line):
         sentence += part
+        if part[-1].isspace() or not part[-1].isascii():
+            yield sentence.strip()
+            sentence = ""
+    yield sentence
 
 
 def _standing(whole: Iterable[str]) -> list[str]:

@@ -62,12 +62,33 @@ def test_one_short_sentence_before_a_monster_is_not_all() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["[", "![a](", "<", "<think>", "|", " ", "\n", "\t", "*", "- ", "https://", "_ ", "`", "data:image/"],
+    [
+        "[",
+        "![a](",
+        "<",
+        "<think>",
+        "|",
+        " ",
+        "\n",
+        "\t",
+        "*",
+        "- ",
+        "https://",
+        "_ ",
+        "`",
+        "data:image/",
+        "https://a.png ",
+        "https://a ",
+        "https://a/\n",
+        "<https://a",
+    ],
 )
-def test_a_runaway_model_does_not_hold_the_interpreter(piece: str) -> None:
+@pytest.mark.parametrize("end", ["", " word", "\n("])
+def test_a_runaway_model_does_not_hold_the_interpreter(piece: str, end: str) -> None:
     """Patterns that look ahead without bound take minutes for this, and a thread can't stop them."""
     started = time.monotonic()
     plain_text(piece * (1_000_000 // len(piece)))
+    plain_text(piece * ((19_000 - len(end)) // len(piece)) + end)
     assert time.monotonic() - started < 10
 
 
