@@ -61,7 +61,8 @@ def _cut(sentence: str, limit: int) -> Iterator[str]:
         even = len(sentence) / math.ceil(len(sentence) / limit)
         at = limit
         for cut in CUTS:
-            found = [m.start() for m in re.finditer(cut, sentence[: limit + 1]) if m.start() >= limit / 4]
+            marks = (m.start() for m in re.finditer(cut, sentence[: limit + 1]))
+            found = [position for position in marks if limit / 4 <= position <= limit]
             if found:
                 at = min(found, key=lambda position: abs(position - even))
                 break

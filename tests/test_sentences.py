@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from entrain.sentences import LIMIT, sentences
@@ -68,6 +68,7 @@ ALPHABET = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
+@example("0" * 12 + "，", 6)  # the mark is the first character too many
 @given(st.one_of(st.text(max_size=300), st.lists(ALPHABET, max_size=200).map("".join)), st.integers(5, 250))
 def test_nothing_is_lost_and_no_piece_is_empty_or_too_long(text: str, limit: int) -> None:
     pieces = sentences(text, limit)
