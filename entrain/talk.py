@@ -46,7 +46,8 @@ class Setting:
 
 
 class Talk:
-    """One talk. `on` gets every `Event` of the live loop, and type `device` with a `message` about the sound card."""
+    """One talk. `on` gets every `Event` of the live loop, and two more: `ready`, with the rate in use and how many turns were stored
+    before; `device`, with a `message` about the sound card."""
 
     def __init__(
         self, agent: Entrainer, responder: Responder, ears: Ears, setting: Setting,
@@ -77,6 +78,7 @@ class Talk:
         until_s = time.monotonic() + (seconds or float("inf"))
         try:
             self.duplex.open(self.live.feed, self.live.pull)
+            self._tell("ready", rate_hz=self.duplex.rate_hz, turns=self._n_before)
             if self.setting.greeting:
                 self.live.say(self.setting.greeting)
             while not stop.wait(TICK_S) and time.monotonic() < until_s:
@@ -111,8 +113,11 @@ class Talk:
         self._on(event)
 
     def _tell_device(self, message: str) -> None:
+        self._tell("device", message=message)
+
+    def _tell(self, kind: str, **data: Any) -> None:
         at_s = self.live.now_s if self.live else self.conversation.now_s
-        self._on(Event(type="device", at_s=at_s, data={"message": message}))
+        self._on(Event(type=kind, at_s=at_s, data=data))
 
     def _close(self) -> None:
         """The loop first: what is being said is kept. Then the devices and the store, whatever state they are in."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -198,5 +199,5 @@ def _clear_errors() -> Generator[None]:
     except (ValueError, RuntimeError, OSError) as error:
         if not type(error).__module__.startswith("entrain") and not isinstance(error, (ValueError, OSError)):
             raise
-        console.print(f"[red]entrain:[/red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]entrain:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
