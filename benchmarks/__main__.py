@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import latency, live_step, realise, reply, train_speed, turn_end, voice_activity
+from benchmarks import latency, live_step, realise, reply, server_load, train_speed, turn_end, voice_activity
 
 PARTS = {
     "realise": realise.run,
@@ -18,6 +18,7 @@ PARTS = {
     "reply": reply.run,
     "train_speed": train_speed.run,
     "live_step": live_step.run,
+    "server_load": server_load.run,
     "voice_activity": voice_activity.run,
     "turn_end": turn_end.run,
 }

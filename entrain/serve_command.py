@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import os
@@ -13,7 +14,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from pydantic import Field, ValidationError
 from rich.console import Console
@@ -53,15 +53,13 @@ class Settings(Record):
     limits: dict[str, Any] = Field(default_factory=dict[str, Any])
 
     def agent(self) -> Entrainer:
-        from entrain.audio import Audio
         from entrain.conversation import Entrainer
 
         agent = Entrainer.load(
             self.tts, self.strategy, self.strength, recogniser=None if self.asr == "none" else self.asr,
             store=self.store, engine=self.engine, voice=self.voice, keep_audio=self.keep_audio,
         )  # fmt: skip
-        if agent.recogniser:  # its network is loaded at the first turn, 4 s: not in somebody's talk
-            agent.recogniser.transcribe(Audio(np.zeros(16_000, np.float32), 16_000))
+        warm(agent)
         return agent
 
     def ears(self) -> Ears:
@@ -73,6 +71,15 @@ class Settings(Record):
         from entrain.responder import load_responder
 
         return load_responder(self.responding, conversation_id)
+
+
+def warm(agent: Entrainer) -> None:
+    """The first turn of all loads networks and dictionaries, for 4 s: not in somebody's talk."""
+    trial = copy.copy(agent)
+    trial.store = trial.keep_audio = None
+    talk = trial.conversation()
+    talk.hear(agent.tts.synthesise("Hello, how are you?").audio)
+    talk.say("Hello.")
 
 
 def app_from_environment() -> Any:

@@ -374,3 +374,16 @@ def test_silence_is_not_sent(client: httpx2.Client, path: str) -> None:
             socket_.send(np.zeros(640, "<i2").tobytes())
             wait_for(socket_, "meters", seen=seen)
     assert not [message for message in seen if isinstance(message, bytes)]
+
+
+@pytest.mark.slow
+def test_the_load_client_drops_nothing() -> None:
+    pytest.importorskip("psutil", reason="pip install 'entrain[test]'")
+    from rich.console import Console
+
+    from benchmarks.server_load import run
+
+    figures = run(Console(quiet=True), clients=2, minutes=0.2)
+    assert figures["turns"]
+    assert figures["dropped"] == 0
+    assert figures["errors"] == []
