@@ -215,8 +215,9 @@ class Live:
         if self._is_noise(turn, said):
             return self._drop(turn)
         turn.passed("words")
-        if self._closing.is_set():
-            return self._remember(turn, said)
+        not_understood = not said.text and self.talk.entrainer.recogniser is not None
+        if not_understood or self._closing.is_set():
+            return self._remember(turn, said)  # "mm-hm" is a turn, but wants no answer
         self._set_state("thinking")
         # Who answers is asked beside all that entrainment needs: nobody waits for that.
         turns = [*self.talk.turns, *(unsettled for unsettled, _ in self._unsettled)]
