@@ -11,9 +11,8 @@ import logging
 import queue
 import re
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -223,10 +222,9 @@ class Live:
         turns = [*self.talk.turns, *(unsettled for unsettled, _ in self._unsettled)]
         reply = self._asker.submit(self.responder.reply, said.text, turns)
         self._remember(turn, said)
-        while not reply.done():
+        while not wait([reply], LOOK_S).done:
             if self._overtaken(speaking=False):
                 return self.responder.cancel()  # the user went on: this reply is not wanted any more
-            time.sleep(LOOK_S)
         turn.passed("reply")
         if self.responder.fault:
             self.fault("responder", self.responder.fault)
