@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import time
 
 import anyio
 import numpy as np
 
-from entrain.audio import Audio, AudioError
 from entrain.limits import Refusal
 from entrain.line import Line, Samples
 from entrain.live import Event, Live
 from entrain.messages import Begin, End, Hello, Interrupt, Plan, Said, Strength, Wish, private
 from entrain.sessions import Session, Sessions
+from entrain.sound import read_sound
 from entrain.turn import Turn
 from entrain.worker import Hearing
 
 FRAME_S, METERS_S = 0.04, 0.1
 AHEAD_S = 0.3  # of real time the agent's sound is sent: a network's jitter
 FEED_S = 0.2  # of sound goes to be measured at once: each time costs the Praat process .3 ms
-QUIET_DB = -120.0
 
 
 class Talker:
@@ -158,15 +156,13 @@ class Host:
         self.line.tell("targets", at_s=self.now_s, text=reply, targets=targets.model_dump(mode="json"))
 
     async def _said(self, said: Said) -> None:
-        try:
-            audio = Audio.read(io.BytesIO(said.audio)) if said.audio else None
-        except AudioError as error:
-            raise Refusal(422, "audio", str(error)) from error
+        longest_s, run = self.sessions.limits.turn_s, self.sessions.run
+        audio = await run(read_sound, said.audio, longest_s) if said.audio else None
         planned, self._planned = self._planned, None
         length_s = audio.duration_s if audio else 0.0
         start_s = max(self.talk.now_s, self.now_s - length_s)
         with self.sessions.metrics.step("spoke"):
-            turn = await self.sessions.run(self.talk.spoke, said.text, audio, planned, start_s)
+            turn = await run(self.talk.spoke, said.text, audio, planned, start_s)
         self._tell("said", turn)
 
     def _tell(self, kind: str, turn: Turn) -> None:

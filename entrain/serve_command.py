@@ -10,6 +10,8 @@ import re
 import socket
 import tempfile
 import traceback
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,11 +26,18 @@ from entrain.turn import Record
 if TYPE_CHECKING:
     from entrain.conversation import Entrainer
     from entrain.ear import Ears
+    from entrain.limits import Limits
     from entrain.responder import Responder
 
 SETTINGS = "ENTRAIN_SERVE"  # the environment variable that workers read their settings from
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 INSTALL = "pip install 'entrain[serve]'"
+UVICORN: dict[str, Any] = {
+    "access_log": False,  # conversations have names
+    "log_level": "warning", "server_header": False, "proxy_headers": False, "ws_max_size": 2_000_000, "ws_max_queue": 64,
+    "ws_per_message_deflate": False,  # speech does not shrink
+    "timeout_graceful_shutdown": 10, "h11_max_incomplete_event_size": 65_536,
+}  # fmt: skip
 console = Console(stderr=True)
 
 
@@ -73,6 +82,29 @@ class Settings(Record):
         return load_responder(self.responding, conversation_id)
 
 
+@dataclass(frozen=True)
+class Ready:
+    """Settings with what they name loaded already (`entrain.serve.Load`)."""
+
+    settings: Settings
+    loaded_agent: Entrainer
+    loaded_ears: Ears
+
+    @classmethod
+    def load(cls, settings: Settings) -> Ready:
+        ears = settings.ears()  # first: it leaves no process behind if the other fails
+        return cls(settings, settings.agent(), ears)
+
+    def agent(self) -> Entrainer:
+        return self.loaded_agent
+
+    def ears(self) -> Ears:
+        return self.loaded_ears
+
+    def responder(self, conversation_id: str) -> Responder:
+        return self.settings.responder(conversation_id)
+
+
 def warm(agent: Entrainer) -> None:
     """The first turn of all loads networks and dictionaries, for 4 s: not in somebody's talk."""
     trial = copy.copy(agent)
@@ -84,12 +116,11 @@ def warm(agent: Entrainer) -> None:
 
 def app_from_environment() -> Any:
     """The application of one worker process."""
-    from entrain.limits import Limits
     from entrain.serve import make_app
 
     quiet_logs()
     settings = Settings.model_validate_json(os.environ[SETTINGS])
-    return make_app(settings, Limits(token=os.environ.get("ENTRAIN_TOKEN") or None, **settings.limits))
+    return make_app(settings, _limits(settings.limits, os.environ.get("ENTRAIN_TOKEN")))
 
 
 def serve(
@@ -127,22 +158,33 @@ def serve(
         "responding": responder, "vad": vad, "wake": wake, "voice": str(voice) if voice else None,
         "keep_audio": str(keep_audio) if keep_audio else None, "limits": limits,
     }  # fmt: skip
+    port = port or _free_port(host)
     try:
         _check(host, token, workers, store, settings)
-    except (ValueError, RuntimeError) as error:
+        name = f"[{host}]" if ":" in host else host
+        console.print(f"Loading; in a few seconds open http://{name}:{port}", highlight=False, soft_wrap=True)
+        ready = Ready.load(
+            Settings.model_validate(settings)
+        )  # also if the workers load again: errors are told here
+    except (ValueError, RuntimeError, OSError) as error:
         console.print(f"[red]entrain:[/red] {error}", highlight=False)
         raise typer.Exit(2) from error
+    run = partial(import_module("uvicorn").run, host=host, port=port, limit_concurrency=16 * live, **UVICORN)
+    if workers == 1:
+        quiet_logs()
+        run(import_module("entrain.serve").make_app(ready, _limits(limits, token)))
+        return
+    ready.loaded_agent.close()
     with tempfile.TemporaryDirectory(prefix="entrain-metrics-") as folder:
-        if workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        os.environ[SETTINGS] = Settings.model_validate(settings).model_dump_json()
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        os.environ[SETTINGS] = ready.settings.model_dump_json()
         os.environ["ENTRAIN_TOKEN"] = token or ""  # not in the settings: those may be shown
-        _run(host, port, workers, live)
+        run("entrain.serve_command:app_from_environment", factory=True, workers=workers)
 
 
 def _check(host: str, token: str | None, workers: int, store: str | None, settings: dict[str, Any]) -> None:
     """What can be known to be wrong before anything is loaded."""
-    for module in ("fastapi", "uvicorn", "multipart", "prometheus_client"):
+    for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
         require(module, INSTALL, ServeError)
     if token is not None and len(token) < 16:
         raise ServeError(
@@ -158,29 +200,21 @@ def _check(host: str, token: str | None, workers: int, store: str | None, settin
         )
     if settings["responding"] == "person":
         raise ServeError("a server has nobody at its keyboard; select another --responder than person.")
-    from entrain.limits import Limits
     from entrain.store import Store
 
-    try:
-        Limits(token=token or None, **settings["limits"])
-    except ValidationError as error:
-        raise ServeError("; ".join(str(wrong["msg"]) for wrong in error.errors())) from error
+    _limits(settings["limits"], token)
     Settings.model_validate(settings).responder("check")
     if store:
         Store(store).close()
 
 
-def _run(host: str, port: int, workers: int, n_live: int) -> None:
-    port = port or _free_port(host)
-    name = f"[{host}]" if ":" in host else host
-    console.print(f"Loading; in a few seconds open http://{name}:{port}", highlight=False, soft_wrap=True)
-    import_module("uvicorn").run(
-        "entrain.serve_command:app_from_environment", factory=True, host=host, port=port, workers=workers,
-        access_log=False,  # conversations have names
-        log_level="warning", server_header=False, proxy_headers=False, ws_max_size=2_000_000, ws_max_queue=64,
-        ws_per_message_deflate=False,  # speech does not shrink
-        limit_concurrency=16 * n_live, timeout_graceful_shutdown=10, h11_max_incomplete_event_size=65_536,
-    )  # fmt: skip
+def _limits(limits: dict[str, Any], token: str | None) -> Limits:
+    from entrain.limits import Limits
+
+    try:
+        return Limits(token=token or None, **limits)
+    except ValidationError as error:
+        raise ServeError("; ".join(str(wrong["msg"]) for wrong in error.errors())) from error
 
 
 def _free_port(host: str) -> int:

@@ -55,6 +55,9 @@ async def talk(websocket: WebSocket, id: Annotated[str, InPath(pattern=ID_PATTER
     except Refusal as refusal:
         why = refusal
         sessions.metrics.refused(refusal.code)
+    except Exception:
+        log.exception("a live session failed")
+        why = Refusal(500, "bug", "That should not have happened; the server's log says more.")
     await line.close(why)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import tempfile
 import time
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,15 +16,14 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from pydantic import ValidationError
 
 from entrain import __version__, messages
-from entrain.audio import Audio, AudioError
+from entrain.audio import Audio
 from entrain.conversation import Conversation
-from entrain.limits import Refusal
 from entrain.report import write_report
 from entrain.sessions import Session, Sessions, of
+from entrain.sound import read_sound
 from entrain.strategy import Explains, Looked
 from entrain.turn import Turn
 
-CHANNELS = 8
 REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:; frame-ancestors 'none'"
 )
@@ -72,7 +69,7 @@ async def user_turn(request: Request, id: Id) -> messages.Remembered:
     """The user's turn: measured, recognised unless its text is given, and remembered. JSON, or a form with a file."""
     sessions = of(request)
     body = await _user_turn(request)
-    audio = await sessions.run(_read, body.audio, sessions.limits.turn_s)
+    audio = await sessions.run(read_sound, body.audio, sessions.limits.turn_s)
     async with sessions.use(id, body.of_register, body.turn) as session:
         began = time.perf_counter()
         turn = await sessions.run(session.talk.hear, audio, body.text, start_s=body.start_s)
@@ -86,7 +83,7 @@ async def agent_turn(request: Request, id: Id, body: messages.AgentTurn) -> mess
     """How the reply should sound now; and, unless `synthesise` is false, the reply in the server's voice, which is remembered."""
     sessions = of(request)
     run = sessions.run
-    async with sessions.use(id, number=body.turn, change=body.synthesise) as session:
+    async with sessions.use(id, number=body.turn) as session:
         await run(sessions.steer, session, body.strength, body.strategy)
         began = time.perf_counter()
         session.planned = targets = await run(session.talk.plan, body.text)
@@ -111,7 +108,7 @@ async def agent_turn(request: Request, id: Id, body: messages.AgentTurn) -> mess
 async def spoke(request: Request, id: Id, body: messages.Spoke) -> messages.Remembered:
     """What the agent really said in the host's own voice: measured, if its audio is given, and remembered instead of the plan."""
     sessions = of(request)
-    audio = await sessions.run(_read, body.audio, sessions.limits.turn_s) if body.audio else None
+    audio = await sessions.run(read_sound, body.audio, sessions.limits.turn_s) if body.audio else None
     async with sessions.use(id, number=body.turn) as session:
         targets, session.planned = body.targets or session.planned, None
         with sessions.metrics.step("spoke"):
@@ -183,23 +180,6 @@ async def _user_turn(request: Request) -> messages.UserTurn:
         return await run(messages.UserTurn.model_validate_json, await request.body())
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_input=False, include_url=False)) from error
-
-
-def _read(sound: bytes, longest_s: float) -> Audio:
-    """The audio of a file. What it says of its length is looked at first: a small file may unpack to hours."""
-    soundfile: Any = import_module("soundfile")
-    too_long = Refusal(413, "too_long", f"A turn may last {longest_s:g} s; send it in parts.")
-    try:
-        about = soundfile.info(io.BytesIO(sound))
-        if about.frames > longest_s * about.samplerate:
-            raise too_long
-        if about.channels > CHANNELS:
-            raise Refusal(422, "audio", f"{about.channels} channels; at most {CHANNELS} are taken.")
-        return Audio.read(io.BytesIO(sound))
-    except AudioError as error:
-        raise Refusal(422, "audio", str(error)) from error
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise Refusal(422, "audio", "That is no audio file. Wav, flac, ogg or mp3 is needed.") from error
 
 
 def _export(talk: Conversation) -> str:

@@ -130,7 +130,7 @@ class Sessions:
         session = self._open.get(conversation_id)
         if session and session.leave:
             await session.leave("deleted", "The conversation was deleted.")
-        session = await self._acquire(conversation_id)
+        session = await self._acquire(conversation_id, even_if_full=True)
         try:
             begun = session.conversation is not None and len(session.talk.history) > 0
             return await self.run(self.agent.forget, conversation_id) or begun
@@ -168,10 +168,12 @@ class Sessions:
                 await self.run(session.conversation.close)
         await self.run(self.agent.close)
 
-    async def _acquire(self, conversation_id: str) -> Session:
+    async def _acquire(self, conversation_id: str, even_if_full: bool = False) -> Session:
         """The session, locked; one that was dropped while we waited for it is not the one."""
         while True:
-            session = self._session(conversation_id)
+            if not even_if_full and conversation_id not in self._open:
+                self._make_room()
+            session = self._open.setdefault(conversation_id, Session(conversation_id))
             try:
                 with anyio.fail_after(self.limits.wait_s):
                     await session.lock.acquire()
@@ -182,13 +184,9 @@ class Sessions:
                 return session
             session.lock.release()
 
-    def _session(self, conversation_id: str) -> Session:
-        if conversation_id not in self._open and len(self._open) >= self.limits.conversations:
-            self._make_room()
-        return self._open.setdefault(conversation_id, Session(conversation_id))
-
     def _make_room(self) -> None:
-        self.drop_idle()
+        if len(self._open) >= self.limits.conversations:
+            self.drop_idle()
         if len(self._open) < self.limits.conversations:
             return
         idle = [session for session in self._open.values() if not session.busy]
