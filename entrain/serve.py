@@ -33,7 +33,7 @@ from entrain.serve_live import live
 from entrain.serve_rest import rest
 from entrain.sessions import Sessions, of
 
-TIDY_S = 30
+TIDY_S = 5
 PAGE = Path(str(files("entrain"))) / "page"
 CODES = {400: "bad_request", 404: "not_found", 405: "method", 413: "too_large", 422: "invalid"}
 

@@ -154,7 +154,9 @@ async def delete(request: Request, id: Id) -> messages.Deleted:
 @rest.get("/metrics", tags=["operation"], response_class=PlainTextResponse, responses=PROBLEMS_IN_JSON)
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
-    body, kind = of(request).metrics.text()
+    sessions = of(request)
+    sessions.tidy()
+    body, kind = sessions.metrics.text()
     return Response(body, media_type=kind)
 
 

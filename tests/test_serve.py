@@ -376,6 +376,7 @@ def test_metrics_count(agent: Entrainer) -> None:
         assert 'entrain_turns_total{speaker="user"} 1.0' in lines
         assert "entrain_targets_seconds_count 1.0" in lines
         assert 'entrain_refused_total{code="host"} 1.0' in lines
+        assert "entrain_conversations 1.0" in lines
         assert not [line for line in lines if "kiosk" in line]
 
 
