@@ -54,14 +54,23 @@ class SoundCard:
         }
         shared = {name: value for name, value in os.environ.items() if not name.startswith("PULSE_")}
         self.env = shared | private
+        self.start()
+
+    def start(self) -> None:
         self._server = subprocess.Popen(
-            ["nice", "-n", "-11", "pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "-L", "module-native-protocol-unix"],
+            ["nice", "-n", "-11", "pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1",
+             "-L", "module-native-protocol-unix"],
             env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait_for("PulseAudio", lambda: self._run("pactl", "info").returncode == 0)
         self.modules: dict[str, str] = {}
         for sink in ("agent", "user"):
             self.plug(sink)
+
+    def stop(self) -> None:
+        """All devices are gone at once."""
+        self._server.terminate()
+        self._server.wait(10)
 
     def plug(self, sink: str) -> None:
         """`norewinds`: else a null sink sleeps up to 2 s at a time, and a stream begins with that gap."""
@@ -114,10 +123,6 @@ class SoundCard:
             finally:
                 recorder.terminate()
                 recorder.wait()
-
-    def close(self) -> None:
-        self._server.terminate()
-        self._server.wait(10)
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=10, check=False)
