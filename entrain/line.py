@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from entrain.audio import Audio
 from entrain.limits import Limits, Rate, Refusal
-from entrain.messages import WISH, Wish
+from entrain.wishes import WISH, Wish
 
 T = TypeVar("T")
 Samples = NDArray[np.float32]  # (N,)

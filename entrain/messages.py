@@ -6,9 +6,8 @@ import base64
 import binascii
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from entrain.audio import RATE_MAX_HZ, RATE_MIN_HZ
 from entrain.conditioning import Realised
 from entrain.normalize import Normalizer, Register
 from entrain.targets import Targets
@@ -129,58 +128,6 @@ class Conversation(Record):
     looked: dict[int, LookedAt] | None = Field(
         default=None, description="By the reply's place; when asked for."
     )
-
-
-class Hello(Record):
-    """The first message of a live talk."""
-
-    type: Literal["hello"]
-    rate_hz: int = Field(ge=RATE_MIN_HZ, le=RATE_MAX_HZ)
-    token: str | None = None
-    strength: float | None = Field(default=None, ge=0, le=1)
-    strategy: StrategyName | None = None
-    hands_free: bool = True
-    ears_only: bool = False
-
-
-class Begin(Record):
-    type: Literal["begin"]
-
-
-class End(Record):
-    type: Literal["end"]
-    text: Text | None = None
-    reply: Text | None = None
-
-
-class Plan(Record):
-    type: Literal["plan"]
-    reply: Text
-
-
-class Said(Record):
-    type: Literal["spoke"]
-    text: Text
-    audio: Sound | None = None
-
-
-class Strength(Record):
-    type: Literal["strength"]
-    value: float = Field(ge=0, le=1)
-
-
-class Interrupt(Record):
-    type: Literal["interrupt"]
-
-
-class Bye(Record):
-    type: Literal["bye"]
-
-
-Wish = Begin | End | Plan | Said | Strength | Interrupt | Bye
-HELLO: TypeAdapter[Hello] = TypeAdapter(Hello)
-WISH: TypeAdapter[Wish] = TypeAdapter(Annotated[Wish, Field(discriminator="type")])
-"""What a client may say in the middle of a live talk."""
 
 
 class Deleted(Record):

@@ -10,10 +10,11 @@ import numpy as np
 from entrain.limits import Refusal
 from entrain.line import Line, Samples
 from entrain.live import Event, Live
-from entrain.messages import Begin, End, Hello, Interrupt, Plan, Said, Strength, Wish, private
+from entrain.messages import private
 from entrain.sessions import Session, Sessions
 from entrain.sound import read_sound
 from entrain.turn import Turn
+from entrain.wishes import Begin, End, Hello, Interrupt, Plan, Said, Strength, Wish
 from entrain.worker import Hearing
 
 FRAME_S, METERS_S = 0.04, 0.1

@@ -25,7 +25,8 @@ from starlette.exceptions import HTTPException
 
 from entrain import __version__
 from entrain.conversation import Entrainer
-from entrain.limits import Guard, Limits, Refusal
+from entrain.guard import Guard
+from entrain.limits import Limits, Refusal
 from entrain.live import Ears
 from entrain.metrics import Metrics
 from entrain.responder import Responder

@@ -26,9 +26,10 @@ from fastapi import Path as InPath
 
 from entrain.limits import Refusal, bearer
 from entrain.line import Line
-from entrain.messages import HELLO, ID_PATTERN, Bye, Hello, private
+from entrain.messages import ID_PATTERN, private
 from entrain.party import Host, Talker
 from entrain.sessions import Session, Sessions, of
+from entrain.wishes import HELLO, Bye, Hello
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,10 @@ from conftest import glide, silence
 from server import serving, spawned
 
 from entrain import Audio, Entrainer, Targets
+from entrain.discreet import Discreet, short
 from entrain.history import History
 from entrain.prosody import extract
-from entrain.serve_command import Discreet, Settings, short
+from entrain.serve_command import Settings
 from entrain.store import Store
 
 TOKEN = "sesame-sesame-sesame"
