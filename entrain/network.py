@@ -40,13 +40,15 @@ def bundled(package: str, name: str, error: type[Exception]) -> Path:
     return path
 
 
-def open_network(path: Path, error: type[Exception]) -> Any:
-    """An onnxruntime session on one thread: these networks take under a millisecond, and the cores have other work."""
+def open_network(network: Path | bytes, error: type[Exception]) -> Any:
+    """An onnxruntime session, from a file or its bytes, on one thread: these networks take under a millisecond, and the cores have other work."""
     onnxruntime = require("onnxruntime", EARS, error)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        source = network if isinstance(network, bytes) else str(network)
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as cause:  # onnxruntime's own types differ between releases
-        raise error(f"{path} is not a network that onnxruntime can run: {cause}") from cause
+        name = "this" if isinstance(network, bytes) else network
+        raise error(f"{name} is not a network that onnxruntime can run: {cause}") from cause
