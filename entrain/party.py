@@ -34,7 +34,7 @@ class Talker:
             session.talk, session.responder, hello.rate_hz, ears=sessions.ears, hands_free=hello.hands_free,
             on=self._tell,
         )  # fmt: skip
-        self.rate_hz = self.live.out_rate_hz
+        self.rate_hz, self.state = self.live.out_rate_hz, self.live.state
 
     async def take(self, item: Samples | Wish) -> None:
         if isinstance(item, np.ndarray):
@@ -86,6 +86,8 @@ class Talker:
 
 class Host:
     """A host that has ears, words and voice of its own: its user's sound in, targets out."""
+
+    state = "listening"
 
     def __init__(self, sessions: Sessions, session: Session, hello: Hello, line: Line) -> None:
         self.sessions, self.talk, self.line, self.rate_hz = sessions, session.talk, line, hello.rate_hz

@@ -1,7 +1,7 @@
 """Live talks over a WebSocket: PCM in, PCM and events out; the talk itself is `entrain.live`.
 
 The client's first message is `{"type": "hello", "rate_hz": 16000, "token": null, "strength": 1.0, "hands_free": true, "strategy": "neural"}`
-(only `rate_hz` is needed); the answer is `{"type": "ready", "rate_hz": 24000, "turns": […so far]}`. Then binary messages are mono 16-bit
+(only `rate_hz` is needed); the answer is `{"type": "ready", "rate_hz": 24000, "state": "listening", "turns": […so far]}`. Then binary messages are mono 16-bit
 little-endian PCM, the client's at its own rate and the server's at the rate of `ready`, and text messages are JSON:
 
 - client: `begin` and `end` (push to talk), `{"type": "strength", "value": 0.5}`, `interrupt`, `bye`;
@@ -77,7 +77,7 @@ async def converse(sessions: Sessions, session: Session, hello: Hello, line: Lin
     await sessions.run(sessions.steer, session, hello.strength, hello.strategy)
     party = await sessions.run(Host if hello.ears_only else Talker, sessions, session, hello, line)
     turns = [private(turn).model_dump(mode="json") for turn in session.talk.turns[-READY_TURNS:]]
-    line.tell("ready", rate_hz=party.rate_hz, turns=turns)
+    line.tell("ready", rate_hz=party.rate_hz, state=party.state, turns=turns)
 
     async def listen() -> None:
         async for item in line.incoming():
