@@ -58,10 +58,10 @@ class Talk:
         setting.out.mkdir(parents=True, exist_ok=True)
         self.conversation = agent.conversation(setting.conversation_id, setting.register)
         self._n_before = len(self.conversation.turns)
-        self._record = (setting.out / "conversation.jsonl").open("w", encoding="utf-8")
         self.live: Live | None = None
         self.duplex = Duplex(setting.input_name, setting.output_name, self._tell_device, setting.muted_s)
         self._cancel_echo()
+        self._record = (setting.out / "conversation.jsonl").open("w", encoding="utf-8")
         self.live = Live(
             self.conversation, responder, self.duplex.rate_hz, self.duplex.rate_hz, ears, setting.hands_free,
             self._note, setting.patience_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -17,8 +18,12 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from entrain.conversation import Entrainer
+    from entrain.ear import Ears
     from entrain.live import Live
-    from entrain.talk import Talk
+    from entrain.reply import Responder
+    from entrain.talk import Setting, Talk
+    from entrain.talk_view import View
 
 PERSON_S = 120.0  # a human types slower than a machine answers
 console = Console(stderr=True)
@@ -66,48 +71,63 @@ def talk(
         if list_devices:
             _list_devices(as_json)
             raise typer.Exit
-        if register not in ("any", "low", "high"):
-            raise TalkError(f"there is no register {register!r}. Select one of any, low, high.")
-        if wake and no_wake:
-            raise TalkError("--wake and --no-wake exclude each other; leave one out.")
-        if push_to_talk and responder == "person":
-            raise TalkError("--push-to-talk and --responder person both need the keyboard; leave one out.")
+        _check(register, responder, wake if no_wake else None, push_to_talk)
         from entrain.duplex import find_device
 
         find_device(input_, "input")  # said now, not after the voice has loaded
         find_device(output, "output")
-
-        from entrain.conversation import Entrainer
-        from entrain.ear import Ears
-        from entrain.responder import load_responder
-        from entrain.talk import Setting, Talk
-        from entrain.talk_view import load_view
-
-        who = load_responder(responder, conversation)
-        view = load_view(as_json, quiet, responder == "person", Console(stderr=quiet))
         if not quiet:
             console.print("Loading …")
-        with _no_interrupts():
-            agent = Entrainer.load(
-                tts, strategy, strength, recogniser=None if asr == "none" else asr, store=store, engine=engine,
-                voice=voice, keep_audio=out / "audio" if keep_audio else None,
-            )  # fmt: skip
+        from entrain.conversation import Entrainer
+        from entrain.ear import Ears
+        from entrain.responder import Person, load_responder
+        from entrain.talk import Setting
+        from entrain.talk_view import load_view
+
         setting = Setting(
             out=out, input_name=input_, output_name=output, echo=not no_echo_cancel, denoise=denoise,
             hands_free=not push_to_talk, greeting=greeting, conversation_id=conversation,
             register=register,  # pyright: ignore[reportArgumentType]  checked above
             patience_s=PERSON_S if responder == "person" else 10.0, muted_s=muted_s,
         )  # fmt: skip
+        who = Person(_ask) if responder == "person" else load_responder(responder, conversation)
+        ears = Ears.load(vad, wake)
+        view = load_view(as_json, quiet, responder == "person", Console(stderr=quiet))
+        with _no_interrupts():
+            agent = Entrainer.load(
+                tts, strategy, strength, recogniser=None if asr == "none" else asr, store=store, engine=engine,
+                voice=voice, keep_audio=out / "audio" if keep_audio else None,
+            )  # fmt: skip
         with agent:
-            going = Talk(agent, who, Ears.load(vad, wake), setting, view.on)
-            if not quiet:
-                console.print(_instructions(push_to_talk, wake), highlight=False)
-            if push_to_talk:
-                threading.Thread(target=_keys, args=(going,), daemon=True).start()
-            with _until_stopped() as stop, view.screen():
-                page = going.run(stop, seconds, view.each)
+            page = _hold(
+                agent, who, ears, setting, view, seconds, "" if quiet else _instructions(push_to_talk, wake)
+            )
         if not quiet:
             console.print(f"Now open {page} in a browser.", highlight=False, soft_wrap=True)
+
+
+def _check(register: str, responder: str, unwanted_wake: str | None, push_to_talk: bool) -> None:
+    """What can be known to be wrong before anything is loaded."""
+    if register not in ("any", "low", "high"):
+        raise TalkError(f"there is no register {register!r}. Select one of any, low, high.")
+    if unwanted_wake:
+        raise TalkError("--wake and --no-wake exclude each other; leave one out.")
+    if push_to_talk and responder == "person":
+        raise TalkError("--push-to-talk and --responder person both need the keyboard; leave one out.")
+
+
+def _hold(
+    agent: Entrainer, who: Responder, ears: Ears, setting: Setting, view: View, seconds: float | None, instructions: str
+) -> Path:  # fmt: skip
+    from entrain.talk import Talk
+
+    going = Talk(agent, who, ears, setting, view.on)
+    if instructions:
+        console.print(instructions, highlight=False)
+    if not setting.hands_free:
+        threading.Thread(target=_keys, args=(going,), daemon=True).start()
+    with _until_stopped() as stop, view.screen():
+        return going.run(stop, seconds, view.each)
 
 
 def _instructions(push_to_talk: bool, wake: str | None) -> str:
@@ -137,10 +157,25 @@ def _keys(going: Talk) -> None:
     live: Live | None = going.live
     pressed = False
     with _single_keys():
-        while live and (key := sys.stdin.read(1)):
-            if key in " \n\r":
+        while live and (key := _key()):
+            if key in b" \n\r":
                 pressed = not pressed
                 (live.begin if pressed else live.end)()
+
+
+def _ask(question: str) -> str:
+    console.print(question, highlight=False, markup=False, soft_wrap=True)
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (key := _key()):
+            raise EOFError
+        line += key
+    return line.decode(errors="replace")
+
+
+def _key() -> bytes:
+    """One byte of the keyboard. Not through `sys.stdin`: Python can't end while a thread waits in that."""
+    return os.read(sys.stdin.fileno(), 1)
 
 
 @contextmanager

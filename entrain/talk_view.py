@@ -122,9 +122,10 @@ def bar(level_db: float) -> str:
     return "█" * filled + "·" * (BAR_WIDTH - filled)
 
 
-def turn_table(turns: Sequence[Turn] | deque[Turn]) -> Table:
+def turn_table(turns: Sequence[Turn]) -> Table:
     """Both speakers' last turns: each feature as measured and, after it, in their own spreads."""
-    table = Table("who", *(f"{d.label} {d.unit} (z)" for d in DIMENSIONS), "text", expand=True)
+    units = ", ".join(f"{d.label.lower()}: {d.unit}" for d in DIMENSIONS)
+    table = Table("who", *(f"{d.label} (z)" for d in DIMENSIONS), "text", caption=units, expand=True)
     for turn in turns:
         cells = [
             f"{number(getattr(turn.features, d.feature))} ({number(z_of(turn, d.feature), 1, True)})"
@@ -136,7 +137,7 @@ def turn_table(turns: Sequence[Turn] | deque[Turn]) -> Table:
     return table
 
 
-def plan_table(turns: Sequence[Turn] | deque[Turn]) -> RenderableType:
+def plan_table(turns: Sequence[Turn]) -> RenderableType:
     """The agent's last turn: what was asked for, aimed at, and what came out."""
     planned = [turn for turn in turns if turn.plan]
     if not planned:
