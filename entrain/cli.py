@@ -139,7 +139,7 @@ def converse(
     more: Annotated[list[Path] | None, typer.Argument(help="Further turns.", show_default=False)] = None,
     replies: Annotated[Path | None, typer.Option(help="Text file: a reply a line.")] = None,
     responder: Annotated[
-        str, typer.Option(help="Who answers: eliza, or openai:URL of a compatible endpoint.")
+        str, typer.Option(help="Who answers: eliza, person (you type), rasa:URL or openai:URL#MODEL.")
     ] = "eliza",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for replies, record and report.")] = Path(
         "conversation"
@@ -179,7 +179,7 @@ def converse(
             raise ValueError(f"there is no register {register!r}. Select one of any, low, high.")
         turns = user_turns([*(user or []), *(more or [])], split)
         known_texts = texts.read_text(encoding="utf-8").splitlines() if texts else []
-        who = load_responder(f"script:{replies}" if replies else responder)
+        who = load_responder(f"script:{replies}" if replies else responder, conversation)
         with Entrainer.load(
             tts=tts,
             strategy=strategy,
