@@ -163,7 +163,7 @@ def _echo() -> str:
 
 def _device(kind: Literal["input", "output"]) -> str:
     """The one that `entrain talk` takes, then the others."""
-    from entrain.duplex import devices, find_device
+    from entrain.devices import devices, find_device
 
     chosen = find_device(None, kind)
     others = [

@@ -1,4 +1,4 @@
-"""One microphone and one loudspeaker, through PortAudio: found by name, opened together, waited for when they are unplugged."""
+"""One microphone and one loudspeaker, opened together, and waited for when they are unplugged."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from entrain.audio import Audio
+from entrain.devices import DeviceError, Kind, find_device, look_again, portaudio
 from entrain.echo import EchoCanceller
-from entrain.optional import require
-from entrain.turn import Record
 
 Samples = NDArray[np.float32]  # (N,)
-Kind = Literal["input", "output"]
 
 RATES_HZ = (48_000, 44_100, 16_000)  # in this order until the devices take one
 BLOCK_S = 0.02
@@ -30,64 +28,12 @@ CLOSE_S = 2.0  # a driver may never come back from closing a device that is gone
 MUTED_DB = -90.0  # the last bit of 16 is at −90 dB: below, nothing is connected, or it is switched off
 
 
-class DeviceError(RuntimeError):
-    """There is no such device, or it can't be opened; the message says what to do."""
-
-
-class Device(Record):
-    """A sound device. `number` is what PortAudio calls it now; it may change when something is plugged in."""
-
-    number: int
-    name: str
-    inputs: int
-    outputs: int
-    default_input: bool = False
-    default_output: bool = False
-
-
-def devices() -> list[Device]:
-    """What is there now. Raises `DeviceError` if PortAudio is missing."""
-    sounddevice = _sounddevice()
-    first, second = (int(number) for number in sounddevice.default.device)
-    hosts: list[Any] = list(sounddevice.query_hostapis())
-    default_in = first if first >= 0 else next((int(host["default_input_device"]) for host in hosts), -1)
-    default_out = second if second >= 0 else next((int(host["default_output_device"]) for host in hosts), -1)
-    return [
-        Device(
-            number=number,
-            name=str(info["name"]),
-            inputs=int(info["max_input_channels"]),
-            outputs=int(info["max_output_channels"]),
-            default_input=number == default_in,
-            default_output=number == default_out,
-        )
-        for number, info in enumerate(sounddevice.query_devices())
-    ]
-
-
-def find_device(name: str | None, kind: Kind) -> Device:
-    """By its number or (part of) its name, in any case; None is the system's choice."""
-    fit = [device for device in devices() if (device.inputs if kind == "input" else device.outputs)]
-    what = "microphone" if kind == "input" else "loudspeaker"
-    if not fit:
-        raise DeviceError(f"there is no {what}. Plug one in or start PulseAudio; see: entrain talk --devices")
-    if name is None:
-        chosen = [device for device in fit if getattr(device, f"default_{kind}")]
-        return (chosen or fit)[0]
-    exact = [device for device in fit if name == str(device.number) or name.lower() == device.name.lower()]
-    found = exact or [device for device in fit if name.lower() in device.name.lower()]
-    if not found:
-        choices = ", ".join(f"{device.number} {device.name!r}" for device in fit)
-        raise DeviceError(f"there is no {what} {name!r}. Select one of {choices}.")
-    return found[0]
-
-
 class Duplex:
     """Both devices at one rate. What the microphone hears goes to `hear`, in blocks `(N,)` and without the agent's own
     voice if there is a canceller; what to play comes from `pull`, `(n,)` of n.
 
     They are two streams of PortAudio's: in one, every hiccup of the loudspeaker would delay the microphone a little more, for good
-    (measured through PulseAudio on a busy machine: 5 s after a minute).
+    (measured through PulseAudio on a busy machine: 5 s within half a minute).
 
     `tell` is given sentences about what happens to the devices: lost, back again, muted. All three must return at once; `pull`
     is called on the sound card's thread, the others on ours.
@@ -136,7 +82,7 @@ class Duplex:
         for rate_hz in RATES_HZ:
             try:
                 self._drop_all(self._opened(rate_hz))
-            except _port_audio_error() as error:
+            except portaudio().PortAudioError as error:
                 if "rate" not in str(error).lower() or rate_hz == RATES_HZ[-1]:
                     raise DeviceError(self._excuse(error)) from error
             else:
@@ -147,7 +93,7 @@ class Duplex:
 
     def _opened(self, rate_hz: int) -> list[Any]:
         """Both streams, not yet started."""
-        sounddevice = _sounddevice()
+        sounddevice = portaudio()
         settings: dict[str, Any] = {
             "samplerate": rate_hz, "blocksize": round(BLOCK_S * rate_hz), "channels": 1, "dtype": "float32", "latency": LATENCY_S,
         }  # fmt: skip
@@ -168,7 +114,7 @@ class Duplex:
             self._streams = self._opened(self.rate_hz)
             for stream in self._streams:
                 stream.start()
-        except _port_audio_error() as error:
+        except portaudio().PortAudioError as error:
             self._drop()
             raise DeviceError(self._excuse(error)) from error
         self._flowed_s = dict.fromkeys(self.names, time.monotonic())
@@ -205,9 +151,16 @@ class Duplex:
             except queue.Empty:
                 pass
             else:
-                self._pass_on(kind, samples)
+                self._cancel_or_not(kind, samples)
             if self._stalled():
                 self._regain()
+
+    def _cancel_or_not(self, kind: Kind, samples: Samples) -> None:
+        try:
+            self._pass_on(kind, samples)
+        except RuntimeError as error:  # WebRTC's, of whatever kind: an echo is better than no ears
+            self.canceller = None
+            self.tell(f"the echo canceller has failed ({error}); going on without it.")
 
     def _pass_on(self, kind: Kind, samples: Samples) -> None:
         if kind == "output":
@@ -226,10 +179,10 @@ class Duplex:
         self.tell("the sound device is gone; waiting for it. The conversation goes on when it is back.")
         while not self._closing.is_set():
             self._drop()
-            _look_again()
             try:
+                look_again()
                 self._start()
-            except DeviceError:
+            except (DeviceError, portaudio().PortAudioError):
                 self._closing.wait(RETRY_S)
                 continue
             if self._flows():
@@ -268,21 +221,3 @@ class Duplex:
                 f"the microphone has been silent for {self.muted_s:g} s. Is it muted, or is another the right one? "
                 "See: entrain talk --devices"
             )
-
-
-def _sounddevice() -> Any:
-    try:
-        return require("sounddevice", "pip install 'entrain[live]'", DeviceError)
-    except OSError as error:
-        raise DeviceError(f"{error}. Install it: apt install libportaudio2") from error
-
-
-def _port_audio_error() -> type[Exception]:
-    return _sounddevice().PortAudioError
-
-
-def _look_again() -> None:
-    """PortAudio lists devices once, when it begins."""
-    sounddevice = _sounddevice()
-    sounddevice._terminate()
-    sounddevice._initialize()

@@ -72,7 +72,7 @@ def talk(
             _list_devices(as_json)
             raise typer.Exit
         _check(register, responder, wake if no_wake else None, push_to_talk)
-        from entrain.duplex import find_device
+        from entrain.devices import find_device
 
         find_device(input_, "input")  # said now, not after the voice has loaded
         find_device(output, "output")
@@ -137,7 +137,7 @@ def _instructions(push_to_talk: bool, wake: str | None) -> str:
 
 
 def _list_devices(as_json: bool) -> None:
-    from entrain.duplex import devices
+    from entrain.devices import devices
 
     found = devices()
     if as_json:

@@ -148,10 +148,10 @@ def test_the_agent_entrains_to_who_speaks(
     heard: dict[str, Features] = {}
     for name, ask in {"low": Ask(f0_st=-3, duration_x=1.3), "high": Ask(f0_st=3, duration_x=0.77)}.items():
         talk = talking("--strategy", "matching", "--register", "low", "--asr", "moonshine")
-        heard[name] = converse(card, talk, [spoken_by(turn, ask) for turn in user])
+        heard[name] = converse(card, talk, [spoken_by(turn, ask) for turn in user[::2]])
         turns = talk.end()
-        assert [turn.speaker for turn in turns] == ["user", "agent"] * 3
-        assert [turn.text for turn in turns[1::2]] == list(REPLIES)
+        assert [turn.speaker for turn in turns] == ["user", "agent"] * 2
+        assert [turn.text for turn in turns[1::2]] == list(REPLIES[:2])
         assert not [turn.fault for turn in turns if turn.fault]
     low, high = heard["low"], heard["high"]
     assert high.f0_mean_st - low.f0_mean_st > 0.5
