@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
@@ -60,7 +61,7 @@ def clear_errors() -> Generator[None]:
         known = type(error).__module__.startswith("entrain") or isinstance(error, (ValueError, OSError))
         if not known:
             raise
-        console.print(f"[red]entrain:[/red] {error}", highlight=False)
+        console.print(f"[red]entrain:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
 
 
@@ -130,7 +131,7 @@ def say(
         table.add_row(name, *(_number(getattr(speech.realised, key)) for key in (f"aim_{name}", name)))
     Console().print(table)
     for remark in speech.realised.not_realised:
-        console.print(f"not realised: {remark}")
+        console.print(f"not realised: {remark}", markup=False)
 
 
 @app.command()
@@ -204,7 +205,7 @@ def converse(
     for turn in result["turns"]:
         f = turn["features"]
         names = ("f0_mean_st", "f0_range_st", "rate_syll_s", "level_db")
-        table.add_row(turn["speaker"], *(_number(f[name]) for name in names), turn["text"][:60])
+        table.add_row(turn["speaker"], *(_number(f[name]) for name in names), escape(turn["text"][:60]))
     Console().print(table)
     console.print(
         f"Now open {result['report']} in a browser: hear the replies, and see plan against realised."
@@ -399,7 +400,7 @@ def doctor(as_json: AsJson = False) -> None:
         table = Table("", "what", "found", "to mend it")
         for f in findings:
             mark = "[green]✓[/green]" if f.ok else "[red]✗[/red]" if f.needed else "[yellow]–[/yellow]"
-            table.add_row(mark, f.what, f.found, f.mend)
+            table.add_row(mark, f.what, escape(f.found), escape(f.mend))
         Console().print(table)
     if any(f.needed and not f.ok for f in findings):
         raise typer.Exit(1)
@@ -523,7 +524,9 @@ def _ask(wizard: WizardOfOz) -> Callable[[str, str], None]:
     """The wizard's prompt: aims in z, one spread of the voice each, that hold until they are changed."""
 
     def ask(heard: str, reply: str) -> None:
-        console.print(f"[bold]user[/bold]  {heard}\n[bold]reply[/bold] {reply}", highlight=False)
+        console.print(
+            f"[bold]user[/bold]  {escape(heard)}\n[bold]reply[/bold] {escape(reply)}", highlight=False
+        )
         line = typer.prompt(
             "aims, such as f0_mean_st=-1 rate_syll_s=0.5", default="", show_default=False, err=True
         )

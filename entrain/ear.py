@@ -39,7 +39,9 @@ BEFORE_WAKE_S = 1.5
 SHORT_S = 1.2  # "oh, all right" with its pre-roll; most sneezes
 PRESSED_S = 0.1  # people speak as they press
 PARTIAL_EVERY_S = 0.8
-ECHO_TAIL_S = 0.4  # a room still sounds so long after the loudspeaker
+ECHO_S = (
+    0.4  # how long after it was pulled the agent's sound may still be heard: the sound card, and the room
+)
 FRAME = 512  # samples, 32 ms: what is asked at once whether it is more than echo
 MAX_WAITING = (
     1_500  # chunks that the ear has not come to, 30 s of 20 ms: beyond, sound is lost, and that is told
@@ -118,7 +120,7 @@ class Ear:
 
     def __init__(
         self, host: Host, ears: Ears, mouth: Mouth, worker: Worker, recogniser: Recogniser | None, rate_hz: int,
-        hands_free: bool = True, partials: bool = True,
+        hands_free: bool = True, partials: bool = True, echo_s: float = ECHO_S,
     ) -> None:  # fmt: skip
         self.host, self.ears, self.mouth, self.worker, self.recogniser = host, ears, mouth, worker, recogniser
         self.hands_free, self.partials = hands_free, partials
@@ -127,7 +129,7 @@ class Ear:
         self.asleep = ears.wake is not None
         self.meters = (SILENT_DB, SILENT_DB, 0.0)
         self.tape = Tape(RATE_HZ)
-        self.gate = EchoGate(mouth.rate_hz)
+        self.gate, self.echo_s = EchoGate(mouth.rate_hz, echo_s), echo_s
         self._incoming: queue.Queue[Samples | Callable[[], None] | None] = queue.Queue()
         self._resampler = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1)
         self._wake = ears.wake.stream() if ears.wake else None
@@ -219,7 +221,7 @@ class Ear:
 
     def _speech(self, frame: Samples) -> list[float]:
         """How probable it is that somebody speaks; while the agent does, only what is louder than its echo counts."""
-        passes = not self.mouth.sounding(ECHO_TAIL_S) or self.gate.passes(frame)
+        passes = not self.mouth.sounding(self.echo_s) or self.gate.passes(frame)
         return [probability if passes else 0.0 for probability in self._vad.feed(frame).tolist()]
 
     def _sound(self, start_s: float, end_s: float) -> Samples:

@@ -25,7 +25,7 @@ from entrain.asr import Transcript
 from entrain.audio import Audio
 from entrain.bounded import bounded
 from entrain.conversation import Conversation, Piece
-from entrain.ear import Ear, Ears, Utterance
+from entrain.ear import ECHO_S, Ear, Ears, Utterance
 from entrain.history import History
 from entrain.mouth import Mouth
 from entrain.reply import Responder
@@ -69,15 +69,17 @@ class Live:
     def __init__(
         self, talk: Conversation, responder: Responder, rate_hz: int, out_rate_hz: int | None = None,
         ears: Ears | None = None, hands_free: bool = True, on: Callable[[Event], None] = lambda event: None,
-        patience_s: float = 10.0, partials: bool = True,
+        patience_s: float = 10.0, partials: bool = True, echo_s: float = ECHO_S,
     ) -> None:  # fmt: skip
+        """`patience_s`: how long a reply is waited for. `partials`: write down what is being said while it is. `echo_s`: how long after
+        `pull` its sound may still come back by the microphone."""
         self.talk, self.responder = talk, bounded(responder, patience_s)
         self.rate_hz, self.out_rate_hz = rate_hz, out_rate_hz or talk.entrainer.tts.rate_hz
         self._on, self._began_s = on, talk.now_s
         self._logged: set[str] = set()
         self._mouth = Mouth(self.out_rate_hz, lambda: self.now_s)
         self._ear = Ear(
-            self, ears or Ears.load(), self._mouth, talk.entrainer.worker, talk.entrainer.recogniser, rate_hz, hands_free, partials
+            self, ears or Ears.load(), self._mouth, talk.entrainer.worker, talk.entrainer.recogniser, rate_hz, hands_free, partials, echo_s,
         )  # fmt: skip
         self.state: State = "idle" if self._ear.asleep else "listening"
         self._jobs: queue.Queue[Utterance | str | None] = queue.Queue()

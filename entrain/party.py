@@ -7,6 +7,7 @@ import time
 import anyio
 import numpy as np
 
+from entrain.ear import ECHO_S
 from entrain.limits import Refusal
 from entrain.line import Line, Samples
 from entrain.live import Event, Live
@@ -32,7 +33,7 @@ class Talker:
             session.responder = sessions.respond(session.id)
         self.live = Live(
             session.talk, session.responder, hello.rate_hz, ears=sessions.ears, hands_free=hello.hands_free,
-            on=self._tell,
+            on=self._tell, echo_s=AHEAD_S + ECHO_S,
         )  # fmt: skip
         self.rate_hz, self.state = self.live.out_rate_hz, self.live.state
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import Field, ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from entrain.discreet import quiet_logs
 from entrain.optional import require
@@ -164,7 +165,7 @@ def serve(
             Settings.model_validate(settings)
         )  # also if the workers load again: errors are told here
     except (ValueError, RuntimeError, OSError) as error:
-        console.print(f"[red]entrain:[/red] {error}", highlight=False)
+        console.print(f"[red]entrain:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
     run = partial(import_module("uvicorn").run, host=host, port=port, limit_concurrency=16 * live, **UVICORN)
     if workers == 1:
