@@ -6,9 +6,10 @@ import io
 import logging
 import struct
 from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,7 +68,7 @@ class Audio:
         A file cut off in the middle is read as far as it goes, with a warning. Raises `AudioError` when the
         file is missing, is not audio, or holds no samples.
         """
-        import soundfile
+        soundfile: Any = import_module("soundfile")  # 0.13 is untyped
 
         name = str(source) if isinstance(source, (str, PathLike)) else "the stream"
         if isinstance(source, (str, PathLike)) and not Path(source).is_file():
@@ -106,14 +107,14 @@ class Audio:
 
     def write(self, path: str | PathLike[str]) -> Path:
         """Write 16-bit PCM (the suffix chooses wav or flac); returns the path."""
-        import soundfile
+        soundfile: Any = import_module("soundfile")  # 0.13 is untyped
 
         soundfile.write(str(path), self.samples, self.rate_hz, subtype="PCM_16")
         return Path(path)
 
     def wav(self) -> bytes:
         """The bytes of a 16-bit wav file."""
-        import soundfile
+        soundfile: Any = import_module("soundfile")  # 0.13 is untyped
 
         buffer = io.BytesIO()
         soundfile.write(buffer, self.samples, self.rate_hz, format="WAV", subtype="PCM_16")

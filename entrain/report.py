@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from statistics import fmean
@@ -187,7 +188,7 @@ def clock(time_s: float) -> str:
 
 def player(sound: Audio | Path) -> dict[str, str]:
     """`source`, a data URI of FLAC (half of a wav, and every browser plays it), or `fault`: why there is none."""
-    import soundfile
+    soundfile: Any = import_module("soundfile")  # 0.13 is untyped
 
     buffer = io.BytesIO()
     try:
