@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from entrain import Audio, Entrainer, Features, Targets
-from entrain.conversation import Conversation, Piece
+from entrain.conversation import Conversation, Piece, Thought
 from entrain.converse import user_turns
 from entrain.ear import Ears
 from entrain.endpoint import find_turns
@@ -23,6 +23,7 @@ from entrain.live import Event, Live
 from entrain.responder import Script
 from entrain.sentences import sentences
 from entrain.strategy import Neutral
+from entrain.swift import without_lead
 from entrain.worker import Hearing, Worker
 
 RATE_HZ, CHUNK = 16_000, 320  # 20 ms, as a sound card gives them
@@ -38,10 +39,15 @@ class Bare(Conversation):
     def plan(self, text: str) -> Targets:
         return Targets.none(self.entrainer.voice)
 
-    def pieces(self, text: str, targets: Targets) -> Iterator[Piece]:
-        for number, sentence in enumerate(sentences(text)):
-            audio = self.entrainer.tts.synthesise(sentence).audio
-            yield Piece(number, sentence, audio, audio)
+    def think(self, text: str) -> Thought | None:
+        return Thought(self.entrainer.tts.synthesise(sentences(text)[0]))
+
+    def pieces(self, text: str, targets: Targets, thought: Thought | None = None) -> Iterator[Piece]:
+        first, *others = sentences(text)
+        assert thought is not None
+        yield Piece(0, first, without_lead(thought.of).audio)
+        for number, sentence in enumerate(others, 1):
+            yield Piece(number, sentence, self.entrainer.tts.synthesise(sentence).audio)
 
 
 class Deaf(Worker):
@@ -128,7 +134,7 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
     reading = files("moonshine_voice").joinpath("assets/two_cities.wav")
     turns = [trimmed(turn.resample(RATE_HZ)) for turn in user_turns([str(reading)], split_s=0.45)]  # type: ignore[list-item]
     turns = [turn for turn in turns if 0.8 < turn.duration_s < 6]
-    rounds, barges = (2, 2) if quick else (30, 15)
+    rounds, barges = (6, 3) if quick else (30, 15)
     with Entrainer.load() as agent:
         bare = Entrainer(agent.tts, agent.voice, Neutral(), recogniser=agent.recogniser, worker=Deaf())
         ears = Ears.load()

@@ -8,42 +8,73 @@ asked pitch and range at once, gain is free, and only time must be stretched: at
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
 from entrain.audio import Audio
 from entrain.conditioning import DEAD_RATE, Ask, Voicing, limit, signalsmith
 from entrain.targets import Targets
-from entrain.tts import TTS, Knobs, SaysBoth
+from entrain.tts import TTS, Knobs, Rendition, ThinksFirst
 
 HEAD_S = (0.4, 0.8)  # where the first part may end: at the quietest place between
 QUIET_S = 0.02
+LEAD_DB = -50.0  # softer is silence
 ANY = Voicing(0, 0, 0)  # the stretching does not look at the pitch
 
 
 def can_be_swift(tts: TTS, targets: Targets) -> bool:
     """Can this voice have these targets without being measured? It must move its own pitch, as far as is asked."""
     pitch, spread = tts.capability.pitch_st, tts.capability.range_x
-    if targets.neutral:
-        return True
-    if targets.anchor != "sentence" or not isinstance(tts, SaysBoth) or pitch is None or spread is None:
+    if not isinstance(tts, ThinksFirst) or pitch is None or spread is None:
         return False
     f0_st, range_x, rate_x, _ = targets.done
     within = pitch.low <= f0_st <= pitch.high and spread.low <= range_x <= spread.high
-    return within and (abs(rate_x - 1) <= DEAD_RATE or find_spec("python_stretch") is not None)
+    stretches = abs(rate_x - 1) > DEAD_RATE
+    return targets.neutral or (
+        targets.anchor == "sentence" and within and not (stretches and find_spec("python_stretch") is None)
+    )
 
 
-def say_swiftly(tts: TTS, text: str, targets: Targets) -> tuple[Audio, Iterator[Audio]]:
+def say_swiftly(tts: ThinksFirst, thought: Any, targets: Targets) -> tuple[Audio, Iterator[Audio]]:
     """How the voice says the sentence when left alone; and with its targets, in one or two parts, of which the second is made when it
-    is asked for. Only where `can_be_swift`. Raises `TTSError`."""
-    if targets.neutral or not isinstance(tts, SaysBoth):
-        usual = tts.synthesise(text).audio
-        return usual, iter([usual])
+    is asked for. Both begin at once, without the silence that voices begin with. Only where `can_be_swift`."""
     f0_st, range_x, rate_x, level_db = targets.done
-    left_alone, moved = (made.audio for made in tts.both(text, Knobs(pitch_st=f0_st, range_x=range_x)))
-    drift_db = (moved.level_db or 0.0) - (left_alone.level_db or 0.0)
-    return left_alone, _stretched(limit(moved.gain(level_db - drift_db)), rate_x)
+    with ThreadPoolExecutor(1) as beside:
+        left_alone = beside.submit(tts.sound, thought, Knobs())
+        if targets.neutral:
+            usual = _from(left_alone.result(), lead_s(left_alone.result()))
+            return usual, iter([usual])
+        moved = tts.sound(thought, Knobs(pitch_st=f0_st, range_x=range_x))
+        usual = left_alone.result()
+    drift_db = (moved.level_db or 0.0) - (usual.level_db or 0.0)
+    silent_s = lead_s(usual)
+    moved = limit(_from(moved, silent_s).gain(level_db - drift_db))
+    return _from(usual, silent_s), _stretched(moved, rate_x)
+
+
+def lead_s(audio: Audio) -> float:
+    """The silence that a voice begins a sentence with, less 20 ms (hibari: .25 s)."""
+    sounds = np.flatnonzero(np.abs(audio.samples) > 10 ** (LEAD_DB / 20))
+    return max(0.0, sounds[0] / audio.rate_hz - QUIET_S) if len(sounds) else 0.0
+
+
+def without_lead(rendition: Rendition) -> Rendition:
+    """The rendition from its first sound on."""
+    silent_s = lead_s(rendition.audio)
+    words = tuple(
+        word.model_copy(update={"start_s": word.start_s - silent_s, "end_s": word.end_s - silent_s})
+        for word in rendition.words
+        if word.start_s is not None and word.end_s is not None
+    )
+    return replace(rendition, audio=_from(rendition.audio, silent_s), words=words)
+
+
+def _from(audio: Audio, start_s: float) -> Audio:
+    return audio.part(start_s, audio.duration_s)
 
 
 def _stretched(audio: Audio, rate_x: float) -> Iterator[Audio]:

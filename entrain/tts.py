@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -104,13 +101,15 @@ class TTS(Protocol):
 
 
 @runtime_checkable
-class SaysBoth(Protocol):
-    """A voice that moves its own pitch exactly, and tells at once how it says the text when left alone. Its level may change with
-    the pitch (hibari: up to 3 dB); the caller puts that right."""
+class ThinksFirst(Protocol):
+    """A voice that moves its own pitch exactly, and most of whose work does not depend on how it shall sound. Its level may change
+    with the pitch (hibari: up to 3 dB); the caller puts that right."""
 
-    def both(self, text: str, knobs: Knobs) -> tuple[Rendition, Rendition]:
-        """As usual, and with `knobs`."""
+    def think(self, text: str) -> Any:
+        """What `sound` needs. Raises `TTSError`."""
         ...
+
+    def sound(self, thought: Any, knobs: Knobs) -> Audio: ...
 
 
 class Hibari:
@@ -137,41 +136,25 @@ class Hibari:
 
     def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
         applied = self.capability.clamp(knobs)
-        with self._faults_named(text):
-            return Rendition(self._sound(self._spoken(text), applied), text, applied=applied)
+        return Rendition(self.sound(self.think(text), applied), text, applied=applied)
 
-    def both(self, text: str, knobs: Knobs) -> tuple[Rendition, Rendition]:
-        """The text as usual, and with `knobs`; the network, two thirds of the time, runs once for both."""
-        applied = self.capability.clamp(knobs)
-        with self._faults_named(text), ThreadPoolExecutor(1) as beside:
-            spoken = self._spoken(text)
-            usual = beside.submit(self._sound, spoken, Knobs())
-            moved = Rendition(self._sound(spoken, applied), text, applied=applied)
-            return Rendition(usual.result(), text), moved
-
-    @contextmanager
-    def _faults_named(self, text: str) -> Generator[None]:
+    def think(self, text: str) -> list[Any]:
+        """What the network makes of each part of the text: five spectra (601, T) and F0 in Hz (T,); two thirds of the time."""
+        found: list[Any] = []
         try:
-            yield
-        except TTSError:
-            raise
+            for phonemes in self._engine.phonemize(speakable(text)):
+                ids = self._engine.ids(phonemes)
+                if len(ids) >= 3:
+                    feed = {"ids": np.asarray([ids], np.int64), "speed": np.ones(1, np.float32)}
+                    found.append([output[0] for output in self._engine.sess.run(None, feed)])
         except Exception as error:  # an onnxruntime or G2P fault: the caller must know which voice failed
             raise TTSError(f"{self.name} could not say {text[:60]!r}: {error}") from error
-
-    def _spoken(self, text: str) -> list[Any]:
-        """What the network makes of each part of the text: five spectra (601, T) and F0 in Hz (T,)."""
-        found: list[Any] = []
-        for phonemes in self._engine.phonemize(speakable(text)):
-            ids = self._engine.ids(phonemes)
-            if len(ids) >= 3:
-                feed = {"ids": np.asarray([ids], np.int64), "speed": np.ones(1, np.float32)}
-                found.append([output[0] for output in self._engine.sess.run(None, feed)])
         return found
 
-    def _sound(self, spoken: list[Any], knobs: Knobs) -> Audio:
+    def sound(self, thought: list[Any], knobs: Knobs) -> Audio:
         dsp: Any = import_module("hibari.dsp")
         rng = np.random.default_rng(self.seed)
-        parts = [dsp.synth(*spectra, _moved(f0_hz, knobs), rng) for *spectra, f0_hz in spoken]
+        parts = [dsp.synth(*spectra, _moved(f0_hz, knobs), rng) for *spectra, f0_hz in thought]
         return Audio(np.concatenate(parts) if parts else np.zeros(0, np.float32), self.rate_hz)
 
 

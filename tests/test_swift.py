@@ -7,9 +7,10 @@ import pytest
 
 from entrain.audio import Audio
 from entrain.conditioning import measure
-from entrain.swift import HEAD_S, can_be_swift, quietest, say_swiftly
+from entrain.swift import HEAD_S, can_be_swift, lead_s, quietest, say_swiftly, without_lead
 from entrain.targets import Targets
 from entrain.tts import TTS, Rendition, load_tts
+from entrain.turn import Word
 from entrain.voice import VoiceProfile
 from tests.conftest import silence, tone
 
@@ -30,13 +31,13 @@ def shifted(tts: TTS, **change: float) -> Targets:
 def test_it_has_its_targets(voice: TTS, st: float, range_x: float, rate_x: float, db: float):
     targets = shifted(voice, f0_shift_st=st, f0_range_factor=range_x, rate_factor=rate_x, level_shift_db=db)
     assert can_be_swift(voice, targets)
-    usual, moved = say_swiftly(voice, TEXT, targets)
+    usual, moved = say_swiftly(voice, voice.think(TEXT), targets)
     parts = list(moved)
     assert len(parts) == 2
     low, high = (at / rate_x for at in HEAD_S)
     assert low <= parts[0].duration_s <= high
     made = Audio(np.concatenate([part.samples for part in parts]), voice.rate_hz)
-    assert np.array_equal(usual.samples, voice.synthesise(TEXT).audio.samples)
+    assert np.array_equal(usual.samples, without_lead(voice.synthesise(TEXT)).audio.samples)
     before, _ = measure(Rendition(usual, TEXT))
     after, _ = measure(Rendition(made, TEXT))
     assert made.duration_s == pytest.approx(usual.duration_s / rate_x, rel=0.002)
@@ -48,8 +49,8 @@ def test_it_has_its_targets(voice: TTS, st: float, range_x: float, rate_x: float
 def test_neutral_is_the_voice_to_the_bit(voice: TTS):
     targets = Targets.none(VoiceProfile.of(voice))
     assert can_be_swift(voice, targets)
-    (only,) = say_swiftly(voice, TEXT, targets)[1]
-    assert np.array_equal(only.samples, voice.synthesise(TEXT).audio.samples)
+    (only,) = say_swiftly(voice, voice.think(TEXT), targets)[1]
+    assert np.array_equal(only.samples, without_lead(voice.synthesise(TEXT)).audio.samples)
 
 
 def test_beyond_the_voices_own_span_it_can_not(voice: TTS):
@@ -68,7 +69,7 @@ def test_a_voice_whose_knobs_are_not_exact_can_not():
 @pytest.mark.parametrize("text", ["", "…", "A"])
 def test_nothing_or_little_to_say(voice: TTS, text: str):
     targets = shifted(voice, f0_shift_st=1, rate_factor=1.2)
-    assert all(np.isfinite(part.samples).all() for part in say_swiftly(voice, text, targets)[1])
+    assert all(np.isfinite(part.samples).all() for part in say_swiftly(voice, voice.think(text), targets)[1])
 
 
 def test_the_cut_is_in_the_gap():
@@ -77,3 +78,14 @@ def test_the_cut_is_in_the_gap():
     )
     assert 0.6 <= quietest(sound, 0.4, 0.8) <= 0.65
     assert quietest(silence(0.1), 0.4, 0.8) == pytest.approx(0.1)
+
+
+def test_the_silence_before_is_left_out_and_word_times_are_of_the_rest():
+    sound = Audio(np.concatenate([silence(0.3).samples, tone(150, 0.5).samples]), 16_000)
+    word = Word(text="oh", start_s=0.3, end_s=0.8)
+    made = without_lead(Rendition(sound, "oh", (word,)))
+    assert lead_s(sound) == pytest.approx(0.28, abs=0.002)
+    assert made.audio.duration_s == pytest.approx(0.52, abs=0.002)
+    assert made.words[0].start_s == pytest.approx(0.02, abs=0.002)
+    assert lead_s(silence(0.3)) == 0
+    assert without_lead(Rendition(silence(0.0), "")).audio.duration_s == 0
