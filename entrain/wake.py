@@ -176,7 +176,9 @@ class Head:
         x = ((embeddings - w["mean"]) / w["scale"]).reshape(len(embeddings), -1)
         hidden = np.maximum(x @ w["hidden.weight"].T + w["hidden.bias"], 0)
         logit = hidden @ w["out.weight"].T + w["out.bias"]  # (K, 1)
-        return (1 / (1 + np.exp(-logit[:, 0]))).astype(np.float32)
+        return (0.5 + 0.5 * np.tanh(logit[:, 0] / 2)).astype(
+            np.float32
+        )  # the logistic function, without overflow
 
 
 class HeadScorer:

@@ -15,6 +15,7 @@ from entrain.wake import load_wake
 
 pytest.importorskip("onnx", reason="pip install 'entrain[onnx]'")
 wakeword = pytest.importorskip("entrain_training.wakeword")
+wake_sound = pytest.importorskip("entrain_training.wake_sound")
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +43,23 @@ def test_whole_recordings_give_the_embeddings_of_the_stream() -> None:
 def test_no_two_variations_are_the_same_and_a_seed_repeats_them() -> None:
     samples, noises = tone().samples, [noise().samples]
     rng, again = np.random.default_rng(1), np.random.default_rng(1)
-    first, second = (wakeword.varied(samples, noises, rng) for _ in range(2))
+    first, second = (wake_sound.varied(samples, noises, rng) for _ in range(2))
     assert len(first) != len(second) or not np.allclose(first, second)
-    assert wakeword.varied(samples, noises, again) == pytest.approx(first)
+    assert wake_sound.varied(samples, noises, again) == pytest.approx(first)
 
 
 def test_noise_is_mixed_at_the_level_that_was_asked_for() -> None:
     sound, hiss = tone(amplitude=0.1).samples, noise(3.0, amplitude=0.5).samples
-    mixed = wakeword.mixed(sound, hiss, 10.0, np.random.default_rng(0))
+    mixed = wake_sound.mixed(sound, hiss, 10.0, np.random.default_rng(0))
     snr_db = 10 * np.log10(np.mean(sound**2) / np.mean((mixed - sound) ** 2))
     assert snr_db == pytest.approx(10, abs=0.5)
 
 
 def test_the_same_recording_is_always_on_the_same_side(folders: Path) -> None:
-    train, test = wakeword.parted([folders / "word"])
+    train, test = wake_sound.parted([folders / "word"])
     assert len(train) + len(test) == 30
     assert 1 <= len(test) <= 12
-    assert [len(s) for s in wakeword.parted([folders / "word"])[1]] == [len(s) for s in test]
+    assert [len(s) for s in wake_sound.parted([folders / "word"])[1]] == [len(s) for s in test]
 
 
 def test_a_head_is_made_that_hears_its_word(
@@ -89,4 +90,4 @@ def test_a_head_is_made_that_hears_its_word(
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="holds no recordings"):
-        wakeword.read(tmp_path)
+        wake_sound.read(tmp_path)
