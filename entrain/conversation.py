@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from entrain.asr import Recogniser, Transcript, load_recogniser
 from entrain.audio import Audio
@@ -32,9 +32,9 @@ from entrain.prosody import extract, with_text
 from entrain.sentences import sentences
 from entrain.store import Store
 from entrain.strategy import NEURAL, Follows, Strategy, load_strategy
-from entrain.swift import can_be_swift, say_swiftly, without_lead
+from entrain.swift import Thought, can_be_swift, say_swiftly, shortfall, without_lead
 from entrain.targets import SPOKEN, Policy, Targets, set_targets
-from entrain.tts import TTS, Knobs, Rendition, ThinksFirst, TTSError, load_tts
+from entrain.tts import TTS, Knobs, Rendition, load_tts
 from entrain.turn import Features, Turn, Word
 from entrain.voice import VoiceProfile
 from entrain.worker import Hearing, Worker
@@ -67,13 +67,6 @@ class Piece:
     """How the voice says this sentence when left alone."""
     notes: tuple[str, ...] = ()
     """What could not be realised."""
-
-
-@dataclass(frozen=True)
-class Thought:
-    """What a voice needs to say a sentence, whatever its targets: a `Rendition`, or what `ThinksFirst.think` gave."""
-
-    of: Any
 
 
 class Entrainer:
@@ -248,14 +241,10 @@ class Conversation:
             return Speech(made.audio, text, targets, made.realised, turn, fault)
 
     def think(self, text: str) -> Thought | None:
-        """What of the reply's first sentence can be made before its targets are known: for `pieces`, in another thread, while
-        the user's turn is still remembered and the reply planned."""
-        tts, first = self.entrainer.tts, sentences(text)[:1]
-        if not first:
-            return None
-        if isinstance(tts, ThinksFirst):
-            return self._guard("voice", lambda: Thought(tts.think(first[0])), None)
-        return Thought(self._voice(first[0]))
+        """Begin to make the reply's first sentence, whatever its targets will be: for `pieces`, while the user's turn is still
+        remembered and the reply planned. Returns at once; None where there is nothing to say."""
+        first = sentences(text)[:1]
+        return Thought(self.entrainer.tts, first[0]) if first else None
 
     def pieces(self, text: str, targets: Targets, thought: Thought | None = None) -> Iterator[Piece]:
         """The reply in the agent's voice, sentence by sentence, as soon as each is made: for a live talk, where the first
@@ -264,28 +253,25 @@ class Conversation:
         The first sentence begins at once, without a silence, and does not wait to be measured where the voice can (`entrain.swift`); the
         others go through the closed loop. `thought`: of `think`, if that was begun before.
         """
-        for number, sentence in enumerate(sentences(text)):
+        if (thought := thought or self.think(text)) is None:
+            return
+        yield from self._first(thought, targets)
+        for number, sentence in enumerate(sentences(text)[1:], 1):
             self._fault = ""
-            if number == 0:
-                yield from self._first(sentence, targets, thought or self.think(sentence))
-            else:
-                yield self._piece(number, sentence, self._voice(sentence), targets)
+            yield self._piece(number, sentence, self._voice(sentence), targets)
 
-    def _first(self, sentence: str, targets: Targets, thought: Thought | None) -> Iterator[Piece]:
-        tts = self.entrainer.tts
+    def _first(self, thought: Thought, targets: Targets) -> Iterator[Piece]:
+        self._fault, tts = "", self.entrainer.tts
         try:
-            if thought is None:
-                raise TTSError(f"{tts.name} could not say {sentence[:60]!r}")
-            if isinstance(thought.of, Rendition):
-                yield self._piece(0, sentence, without_lead(thought.of), targets)
-            elif not can_be_swift(tts, targets):
-                yield self._piece(0, sentence, without_lead(self._voice(sentence)), targets)
+            if can_be_swift(tts, targets):
+                usual, parts = say_swiftly(thought, targets)
+                notes = shortfall(tts, targets)
+                yield from (Piece(0, thought.sentence, audio, usual, notes) for audio in parts)
             else:
-                usual, parts = say_swiftly(cast(ThinksFirst, tts), thought.of, targets)
-                yield from (Piece(0, sentence, audio, usual) for audio in parts)
+                yield self._piece(0, thought.sentence, without_lead(thought.usual.result()), targets)
         except Exception as error:
             self._failed("voice", error)
-            yield Piece(0, sentence, Audio.empty(tts.rate_hz), None, (self._fault,))
+            yield Piece(0, thought.sentence, Audio.empty(tts.rate_hz), None, (self._fault,))
 
     def _piece(self, number: int, sentence: str, rendition: Rendition, targets: Targets) -> Piece:
         made = self._guard("conditioning", lambda: self._condition(rendition, targets), None)

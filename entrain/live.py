@@ -12,7 +12,7 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -24,13 +24,14 @@ from pydantic import Field
 from entrain.asr import Transcript
 from entrain.audio import Audio
 from entrain.bounded import bounded
-from entrain.conversation import Conversation, Piece, Thought
+from entrain.conversation import Conversation, Piece
 from entrain.ear import ECHO_S, Ear, Ears, Utterance
 from entrain.history import History
 from entrain.mouth import Mouth
 from entrain.reply import Responder
 from entrain.saying import Saying
 from entrain.strategy import Explains
+from entrain.swift import Thought
 from entrain.syllables import count_syllables
 from entrain.targets import Targets
 from entrain.turn import Record, Turn
@@ -91,7 +92,6 @@ class Live:
         """What was said but is not measured and remembered yet: when the user took the floor, their answer comes first."""
         self._closing = threading.Event()
         self._asker = ThreadPoolExecutor(2, "asker")  # one may still wait for an answer that nobody wants
-        self._thinker = ThreadPoolExecutor(1, "thinker")
         self._mind = threading.Thread(target=self._think, name="mind", daemon=True)
         self._ear.open()
         self._mind.start()
@@ -129,7 +129,6 @@ class Live:
         self._jobs.put(None)
         self._mind.join()
         self._asker.shutdown(wait=False, cancel_futures=True)
-        self._thinker.shutdown(wait=False)
 
     def __enter__(self) -> Live:
         return self
@@ -205,7 +204,7 @@ class Live:
                 if isinstance(job, Utterance):
                     self._answer(job)
                 elif job and not self._closing.is_set():
-                    self._utter(job, self._thinker.submit(self.talk.think, job))
+                    self._utter(job, self.talk.think(job))
                 if not self._next and self._jobs.empty():
                     self._settle()
             if self._ear.utterance is None and not self._next and self.state != "idle":
@@ -234,10 +233,10 @@ class Live:
             self.fault("responder", self.responder.fault)
         return self._utter(*reply.result(), turn)
 
-    def _ask(self, text: str, turns: list[Turn]) -> tuple[str, Future[Thought | None]]:
+    def _ask(self, text: str, turns: list[Turn]) -> tuple[str, Thought | None]:
         """The reply; the voice begins to think of it while the mind still plans."""
         reply = self.responder.reply(text, turns)
-        return reply, self._thinker.submit(self.talk.think, reply)
+        return reply, self.talk.think(reply)
 
     def _remember(self, turn: Utterance, said: Transcript) -> None:
         self._settle()
@@ -309,7 +308,7 @@ class Live:
             self._set_state("speaking" if speaking else "thinking")
         return True
 
-    def _utter(self, text: str, thought: Future[Thought | None], turn: Utterance | None = None) -> None:
+    def _utter(self, text: str, thought: Thought | None, turn: Utterance | None = None) -> None:
         """Plan and say it; remember what was really said, and how it really sounded."""
         if not text.strip():
             return
@@ -321,7 +320,7 @@ class Live:
         self._mouth.begin()
         if self._ear.utterance:
             self._mouth.hold()  # the user has begun to speak meanwhile
-        interrupted = self._play(self.talk.pieces(text, targets, thought.result()), reply, turn)
+        interrupted = self._play(self.talk.pieces(text, targets, thought), reply, turn)
         played = self._mouth.stop()
         said = reply.said(played)
         if interrupted:

@@ -30,11 +30,10 @@ RESUMED_TURNS = 200  # of a conversation that is taken up again: the last ones a
 
 @dataclass
 class Followed:
-    """One conversation as the model has heard it: J turns, really and as if all had sounded as usual."""
+    """One conversation as the model has heard it so far. `state` is of two: as it was, and as if all turns had sounded as usual."""
 
     n_turns: int
-    heard: State
-    usual: State
+    state: State
 
 
 class Neural:
@@ -66,17 +65,15 @@ class Neural:
         """The model alone: z (7,) and its confidence (7,): the share of its predictions for people whom it did not know that were less
         sure than this one; 0 for features that it has not learnt, or not heard of this user."""
         with self._lock, torch.inference_mode():
-            live = self._follow(history)
-            now = self._now(text, us=True)
-            heard = self.trained.model.foresee(live.heard, now, encoded=True)
-            location = heard.location
-            if self.anchor == "sentence":
-                location = location - self.trained.model.foresee(live.usual, now, encoded=True).location
+            followed = self._follow(history)
+            found = self.trained.model.foresee(followed.state, _twice(self._now(text, us=True)), encoded=True)
+            heard, usual = found.location.double().numpy()  # (7,) each
+            location = heard - usual if self.anchor == "sentence" else heard
         learnt = np.array([self.trained.learnt[name] != "no" for name in FEATURES]) & (
             np.array(history.user.n) > 0
         )
-        trust = np.array([surer(*of) for of in zip(_floats(heard.scale[0]), self._usually, strict=True)])
-        return location[0].double().numpy() * learnt, trust * learnt
+        trust = np.array([surer(*of) for of in zip(_floats(found.scale[0]), self._usually, strict=True)])
+        return location * learnt, trust * learnt
 
     def follow(self, history: History) -> None:
         """Read the turns that are new, so that the next reply need not wait for it."""
@@ -98,21 +95,17 @@ class Neural:
 
     def _follow(self, history: History) -> Followed:
         """The state after all turns so far; only those that are new are encoded."""
-        live = self._live.get(history)
-        if live is None or not history.n_forgotten <= live.n_turns <= len(history):
-            start = self.trained.model.start()
-            live = Followed(max(history.n_forgotten, len(history) - RESUMED_TURNS), start, start)
-        for turn in history.turns[live.n_turns - history.n_forgotten :]:
-            now = self._of(turn)
-            live.heard = self._observe(live.heard, now)
-            live.usual = self._observe(live.usual, now._replace(z=torch.zeros_like(now.z)))
-        live.n_turns = len(history)
-        self._live[history] = live
-        return live
-
-    def _observe(self, state: State, now: Now) -> State:
+        followed = self._live.get(history)
+        if followed is None or not history.n_forgotten <= followed.n_turns <= len(history):
+            first = max(history.n_forgotten, len(history) - RESUMED_TURNS)
+            followed = self._live[history] = Followed(first, self.trained.model.start(2))
         model = self.trained.model
-        return model.observe(state, now, model.foresee(state, now, encoded=True), encoded=True)
+        for turn in history.turns[followed.n_turns - history.n_forgotten :]:
+            now = _twice(self._of(turn))
+            foreseen = model.foresee(followed.state, now, encoded=True)
+            followed.state = model.observe(followed.state, now, foreseen, encoded=True)
+            followed.n_turns += 1
+        return followed
 
     def _of(self, turn: Turn) -> Now:
         """A turn as it was heard; the agent's own as it was realised."""
@@ -134,6 +127,16 @@ class Neural:
         return now._replace(
             words=words, n_words=n_words, mel=mel, n_mel=none, us=yes, on=on, shape=_row(shape_of(text))
         )
+
+
+def _twice(now: Now) -> Now:
+    """The turn, its words encoded, as it was and as if it had sounded as usual (z = 0)."""
+    of_both = {name: value.repeat(2, *(1,) * (value.dim() - 1)) for name, value in now._asdict().items()}
+    both = Now(**of_both)._replace(z=torch.cat([now.z, torch.zeros_like(now.z)]))
+    # Of a turn without words (or sound) one row stands for none.
+    return both._replace(
+        words=both.words[: max(1, 2 * int(now.n_words))], mel=both.mel[: max(1, 2 * int(now.n_mel))]
+    )
 
 
 def surer(scale: float, usually: Sequence[float]) -> float:

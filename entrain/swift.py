@@ -2,13 +2,13 @@
 
 The closed loop of `conditioning` measures, moves and measures again: 35 ms for a sentence of two seconds. While a sentence is
 playing there is time for that; before the first there is none. A voice whose network gives its F0 away says the sentence at the
-asked pitch and range at once, gain is free, and only time must be stretched: at most .8 s of it before the sound begins, 3 ms.
+asked pitch and range at once (hibari within ±2 semitones), gain is free, and only time must be stretched: at most half a second of it before the sound begins, 2 ms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -20,40 +20,73 @@ from entrain.conditioning import DEAD_RATE, Ask, Voicing, limit, signalsmith
 from entrain.targets import Targets
 from entrain.tts import TTS, Knobs, Rendition, ThinksFirst
 
-HEAD_S = (0.4, 0.8)  # where the first part may end: at the quietest place between
+HEAD_S = (0.3, 0.5)  # where the first part may end: at the quietest place between
+SHORT_ST, SHORT_RANGE = 1.0, 0.1  # a first sentence may fall so far short of its targets, rather than be late
 QUIET_S = 0.02
 LEAD_DB = -50.0  # softer is silence
 ANY = Voicing(0, 0, 0)  # the stretching does not look at the pitch
 
 
+class Thought:
+    """A reply's first sentence, made as far as it can be before its targets are known: on a thread of its own, which begins at once."""
+
+    def __init__(self, tts: TTS, sentence: str) -> None:
+        self.tts, self.sentence = tts, sentence
+        thinker = ThreadPoolExecutor(1, "thought")
+        self.spectra: Future[Any] = thinker.submit(self._think)
+        self.usual: Future[Rendition] = thinker.submit(self._usual)
+        """How the voice says it when left alone."""
+        thinker.shutdown(wait=False)
+
+    def _think(self) -> Any:
+        return self.tts.think(self.sentence) if isinstance(self.tts, ThinksFirst) else None
+
+    def _usual(self) -> Rendition:
+        if isinstance(self.tts, ThinksFirst):
+            return Rendition(self.tts.sound(self.spectra.result(), Knobs()), self.sentence)
+        return self.tts.synthesise(self.sentence)
+
+
 def can_be_swift(tts: TTS, targets: Targets) -> bool:
-    """Can this voice have these targets without being measured? It must move its own pitch, as far as is asked."""
+    """Can this voice have these targets without being measured? It must move its own pitch, nearly as far as is asked."""
     pitch, spread = tts.capability.pitch_st, tts.capability.range_x
     if not isinstance(tts, ThinksFirst) or pitch is None or spread is None:
         return False
     f0_st, range_x, rate_x, _ = targets.done
-    within = pitch.low <= f0_st <= pitch.high and spread.low <= range_x <= spread.high
+    near = abs(f0_st - pitch.clamp(f0_st)) <= SHORT_ST and abs(range_x - spread.clamp(range_x)) <= SHORT_RANGE
     stretches = abs(rate_x - 1) > DEAD_RATE
     return targets.neutral or (
-        targets.anchor == "sentence" and within and not (stretches and find_spec("python_stretch") is None)
+        targets.anchor == "sentence" and near and not (stretches and find_spec("python_stretch") is None)
     )
 
 
-def say_swiftly(tts: ThinksFirst, thought: Any, targets: Targets) -> tuple[Audio, Iterator[Audio]]:
+def say_swiftly(thought: Thought, targets: Targets) -> tuple[Audio, Iterator[Audio]]:
     """How the voice says the sentence when left alone; and with its targets, in one or two parts, of which the second is made when it
-    is asked for. Both begin at once, without the silence that voices begin with. Only where `can_be_swift`."""
+    is asked for. Both begin at once, without the silence that voices begin with. Only where `can_be_swift`. Raises `TTSError`."""
     f0_st, range_x, rate_x, level_db = targets.done
-    with ThreadPoolExecutor(1) as beside:
-        left_alone = beside.submit(tts.sound, thought, Knobs())
-        if targets.neutral:
-            usual = _from(left_alone.result(), lead_s(left_alone.result()))
-            return usual, iter([usual])
-        moved = tts.sound(thought, Knobs(pitch_st=f0_st, range_x=range_x))
-        usual = left_alone.result()
-    drift_db = (moved.level_db or 0.0) - (usual.level_db or 0.0)
+    moved = None
+    if not targets.neutral and isinstance(thought.tts, ThinksFirst):
+        knobs = thought.tts.capability.clamp(Knobs(pitch_st=f0_st, range_x=range_x))
+        moved = thought.tts.sound(thought.spectra.result(), knobs)
+    usual = thought.usual.result().audio
     silent_s = lead_s(usual)
-    moved = limit(_from(moved, silent_s).gain(level_db - drift_db))
-    return _from(usual, silent_s), _stretched(moved, rate_x)
+    at_once = _from(usual, silent_s)
+    if moved is None:
+        return at_once, iter([at_once])
+    drift_db = (moved.level_db or 0.0) - (usual.level_db or 0.0)
+    return at_once, _stretched(limit(_from(moved, silent_s).gain(level_db - drift_db)), rate_x)
+
+
+def shortfall(tts: TTS, targets: Targets) -> tuple[str, ...]:
+    """What the voice's own span does not give of the targets, in words."""
+    f0_st, range_x, _, _ = targets.done
+    given = tts.capability.clamp(Knobs(pitch_st=f0_st, range_x=range_x))
+    asked = (("pitch, st", f0_st, given.pitch_st), ("pitch range, factor", range_x, given.range_x))
+    return tuple(
+        f"{what}: asked {ask:.2f}, given {got:.2f} in the first sentence"
+        for what, ask, got in asked
+        if ask != got
+    )
 
 
 def lead_s(audio: Audio) -> float:

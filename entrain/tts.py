@@ -101,7 +101,7 @@ class TTS(Protocol):
 
 
 @runtime_checkable
-class ThinksFirst(Protocol):
+class ThinksFirst(TTS, Protocol):
     """A voice that moves its own pitch exactly, and most of whose work does not depend on how it shall sound. Its level may change
     with the pitch (hibari: up to 3 dB); the caller puts that right."""
 

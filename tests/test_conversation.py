@@ -377,7 +377,7 @@ def as_one(pieces) -> Audio:
 def test_a_reply_in_pieces_sounds_as_planned_and_is_remembered_as_played(fresh, reading, swift):
     with fresh.conversation() as talk:
         targets = Targets.shifted(
-            fresh.voice, f0_shift_st=1.0 if swift else 2.5, rate_factor=1.12, level_shift_db=-2
+            fresh.voice, f0_shift_st=1.0 if swift else 3.5, rate_factor=1.12, level_shift_db=-2
         )
         talk.hear(reading[0], "it was the best of times")
         pieces = list(talk.pieces(REPLY, targets))

@@ -7,7 +7,16 @@ import pytest
 
 from entrain.audio import Audio
 from entrain.conditioning import measure
-from entrain.swift import HEAD_S, can_be_swift, lead_s, quietest, say_swiftly, without_lead
+from entrain.swift import (
+    HEAD_S,
+    Thought,
+    can_be_swift,
+    lead_s,
+    quietest,
+    say_swiftly,
+    shortfall,
+    without_lead,
+)
 from entrain.targets import Targets
 from entrain.tts import TTS, Rendition, load_tts
 from entrain.turn import Word
@@ -31,7 +40,7 @@ def shifted(tts: TTS, **change: float) -> Targets:
 def test_it_has_its_targets(voice: TTS, st: float, range_x: float, rate_x: float, db: float):
     targets = shifted(voice, f0_shift_st=st, f0_range_factor=range_x, rate_factor=rate_x, level_shift_db=db)
     assert can_be_swift(voice, targets)
-    usual, moved = say_swiftly(voice, voice.think(TEXT), targets)
+    usual, moved = say_swiftly(Thought(voice, TEXT), targets)
     parts = list(moved)
     assert len(parts) == 2
     low, high = (at / rate_x for at in HEAD_S)
@@ -49,13 +58,13 @@ def test_it_has_its_targets(voice: TTS, st: float, range_x: float, rate_x: float
 def test_neutral_is_the_voice_to_the_bit(voice: TTS):
     targets = Targets.none(VoiceProfile.of(voice))
     assert can_be_swift(voice, targets)
-    (only,) = say_swiftly(voice, voice.think(TEXT), targets)[1]
+    (only,) = say_swiftly(Thought(voice, TEXT), targets)[1]
     assert np.array_equal(only.samples, without_lead(voice.synthesise(TEXT)).audio.samples)
 
 
 def test_beyond_the_voices_own_span_it_can_not(voice: TTS):
-    assert not can_be_swift(voice, shifted(voice, f0_shift_st=2.5))
-    assert not can_be_swift(voice, shifted(voice, f0_range_factor=1.6))
+    assert not can_be_swift(voice, shifted(voice, f0_shift_st=3.5))
+    assert not can_be_swift(voice, shifted(voice, f0_range_factor=1.7))
     absolute = Targets.shifted(VoiceProfile.of(voice), f0_shift_st=1, anchor="voice")
     assert not can_be_swift(voice, absolute)
 
@@ -69,7 +78,7 @@ def test_a_voice_whose_knobs_are_not_exact_can_not():
 @pytest.mark.parametrize("text", ["", "…", "A"])
 def test_nothing_or_little_to_say(voice: TTS, text: str):
     targets = shifted(voice, f0_shift_st=1, rate_factor=1.2)
-    assert all(np.isfinite(part.samples).all() for part in say_swiftly(voice, voice.think(text), targets)[1])
+    assert all(np.isfinite(part.samples).all() for part in say_swiftly(Thought(voice, text), targets)[1])
 
 
 def test_the_cut_is_in_the_gap():
@@ -89,3 +98,10 @@ def test_the_silence_before_is_left_out_and_word_times_are_of_the_rest():
     assert made.words[0].start_s == pytest.approx(0.02, abs=0.002)
     assert lead_s(silence(0.3)) == 0
     assert without_lead(Rendition(silence(0.0), "")).audio.duration_s == 0
+
+
+def test_what_its_span_does_not_give_is_told(voice: TTS):
+    little = shifted(voice, f0_shift_st=2.6)
+    assert can_be_swift(voice, little)
+    assert shortfall(voice, little) == ("pitch, st: asked 2.60, given 2.00 in the first sentence",)
+    assert shortfall(voice, shifted(voice, f0_shift_st=1.6)) == ()
