@@ -218,8 +218,11 @@ class Live:
             return self._drop(turn)
         turn.passed("words")
         not_understood = not said.text and self.talk.entrainer.recogniser is not None
-        if not_understood or self._closing.is_set():
+        if self._closing.is_set() or (not_understood and turn.short):
             return self._remember(turn, said)  # "mm-hm" is a turn, but wants no answer
+        if not_understood:
+            self._remember(turn, said)
+            return self._utter(self.responder.sorry, self.talk.think(self.responder.sorry), turn)
         self._set_state("thinking")
         # Who answers is asked beside all that entrainment needs: nobody waits for that.
         turns = [*self.talk.turns, *(unsettled for unsettled, _ in self._unsettled)]

@@ -16,6 +16,7 @@ from conftest import glide, noise, tone
 from numpy.typing import NDArray
 
 from entrain import Audio, Entrainer
+from entrain.bounded import SORRY
 from entrain.responder import NoWords, Responder, ResponderError, Script
 from entrain.tts import TTS
 from entrain.turn import Turn
@@ -565,7 +566,7 @@ def test_frames_that_are_no_sound(agent: Entrainer, ears: Ears, said: Callable[[
 def test_ears_that_fail_are_told_of_once(
     agent: Entrainer, ears: Ears, said: Callable[[str], Audio], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recogniser that fails has understood nothing; the turn is answered all the same."""
+    """A recogniser that fails has understood nothing: that is said, and the talk goes on."""
 
     def fails(*_: Any) -> Any:
         raise RuntimeError("out of memory")
@@ -576,7 +577,7 @@ def test_ears_that_fail_are_told_of_once(
             room.hear(said("When do you open tomorrow?"))
             room.until_told("said", n)
             room.until_it_listens()
-    assert room.turns == [("user", ""), ("agent", SHORT)] * 2
+    assert room.turns == [("user", ""), ("agent", SORRY)] * 2
     assert [told["step"] for told in room.told("fault")] == ["recognition"]
 
 
