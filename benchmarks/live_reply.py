@@ -42,7 +42,7 @@ class Bare(Conversation):
 
     def pieces(self, text: str, targets: Targets, thought: Thought | None = None) -> Iterator[Piece]:
         assert thought is not None
-        yield Piece(0, thought.sentence, without_lead(thought.usual.result()).audio)
+        yield Piece(0, thought.sentence, without_lead(thought.said()).audio)
         for number, sentence in enumerate(sentences(text)[1:], 1):
             yield Piece(number, sentence, self.entrainer.tts.synthesise(sentence).audio)
 
@@ -132,7 +132,7 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
     reading = files("moonshine_voice").joinpath("assets/two_cities.wav")
     turns = [trimmed(turn.resample(RATE_HZ)) for turn in user_turns([str(reading)], split_s=0.45)]  # type: ignore[list-item]
     turns = [turn for turn in turns if 0.8 < turn.duration_s < 6]
-    rounds, barges = (6, 3) if quick else (30, 15)
+    rounds, barges = (6, 3) if quick else (20, 10)
     with Entrainer.load() as agent:
         bare = Entrainer(agent.tts, agent.voice, Neutral(), recogniser=agent.recogniser, worker=Deaf())
         ears = Ears.load()

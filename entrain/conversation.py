@@ -64,7 +64,7 @@ class Piece:
     """The whole sentence."""
     audio: Audio
     usual: Audio | None = None
-    """How the voice says this sentence when left alone."""
+    """How the voice says this sentence when left alone; of the first, with its last piece."""
     notes: tuple[str, ...] = ()
     """What could not be realised."""
 
@@ -263,12 +263,14 @@ class Conversation:
     def _first(self, thought: Thought, targets: Targets) -> Iterator[Piece]:
         self._fault, tts = "", self.entrainer.tts
         try:
-            if can_be_swift(tts, targets):
-                usual, parts = say_swiftly(thought, targets)
-                notes = shortfall(tts, targets)
-                yield from (Piece(0, thought.sentence, audio, usual, notes) for audio in parts)
-            else:
-                yield self._piece(0, thought.sentence, without_lead(thought.usual.result()), targets)
+            if not can_be_swift(tts, targets):
+                yield self._piece(0, thought.sentence, without_lead(thought.said()), targets)
+                return
+            notes = shortfall(tts, targets)
+            for audio in say_swiftly(thought, targets):
+                yield Piece(0, thought.sentence, audio, None, notes)
+            # How it would have been said, for the aims: made while it plays.
+            yield Piece(0, thought.sentence, Audio.empty(tts.rate_hz), without_lead(thought.said()).audio)
         except Exception as error:
             self._failed("voice", error)
             yield Piece(0, thought.sentence, Audio.empty(tts.rate_hz), None, (self._fault,))

@@ -42,6 +42,9 @@ Samples = NDArray[np.float32]  # (N,)
 State = Literal["idle", "woken", "listening", "thinking", "speaking"]
 
 LOOKED_TURNS = 40  # of the talk that "looked" tells of: the page shows no more
+AT_ONCE_S = (
+    0.002  # lets a reply that is there at once be thought of while the turn is remembered, not only then
+)
 LOOK_S = 0.005  # between two looks at what else happened while the agent thinks or speaks
 MIN_VOICED_S = 0.1  # a turn without words and with less voice is a noise
 BACKCHANNELS = {
@@ -227,6 +230,7 @@ class Live:
         # Who answers is asked beside all that entrainment needs: nobody waits for that.
         turns = [*self.talk.turns, *(unsettled for unsettled, _ in self._unsettled)]
         reply = self._asker.submit(self._ask, said.text, turns)
+        wait([reply], AT_ONCE_S)
         self._remember(turn, said)
         while not wait([reply], LOOK_S).done:
             if self._overtaken(speaking=False):

@@ -33,18 +33,18 @@ class Thought:
     def __init__(self, tts: TTS, sentence: str) -> None:
         self.tts, self.sentence = tts, sentence
         thinker = ThreadPoolExecutor(1, "thought")
-        self.spectra: Future[Any] = thinker.submit(self._think)
-        self.usual: Future[Rendition] = thinker.submit(self._usual)
-        """How the voice says it when left alone."""
+        self._made: Future[Any] = thinker.submit(self._make)
         thinker.shutdown(wait=False)
 
-    def _think(self) -> Any:
-        return self.tts.think(self.sentence) if isinstance(self.tts, ThinksFirst) else None
+    def _make(self) -> Any:
+        return (self.tts.think if isinstance(self.tts, ThinksFirst) else self.tts.synthesise)(self.sentence)
 
-    def _usual(self) -> Rendition:
+    def said(self, knobs: Knobs = Knobs()) -> Rendition:
+        """The sentence; with `knobs` only by a voice that `ThinksFirst`. Raises `TTSError`."""
+        made = self._made.result()
         if isinstance(self.tts, ThinksFirst):
-            return Rendition(self.tts.sound(self.spectra.result(), Knobs()), self.sentence)
-        return self.tts.synthesise(self.sentence)
+            return Rendition(self.tts.sound(made, knobs), self.sentence, applied=knobs)
+        return made
 
 
 def can_be_swift(tts: TTS, targets: Targets) -> bool:
@@ -60,21 +60,21 @@ def can_be_swift(tts: TTS, targets: Targets) -> bool:
     )
 
 
-def say_swiftly(thought: Thought, targets: Targets) -> tuple[Audio, Iterator[Audio]]:
-    """How the voice says the sentence when left alone; and with its targets, in one or two parts, of which the second is made when it
-    is asked for. Both begin at once, without the silence that voices begin with. Only where `can_be_swift`. Raises `TTSError`."""
+def say_swiftly(thought: Thought, targets: Targets) -> Iterator[Audio]:
+    """The sentence with its targets, in one or two parts, of which the second is made when it is asked for. It begins at once, without the
+    silence that voices begin with. Only where `can_be_swift`. Raises `TTSError`."""
     f0_st, range_x, rate_x, level_db = targets.done
-    moved = None
-    if not targets.neutral and isinstance(thought.tts, ThinksFirst):
-        knobs = thought.tts.capability.clamp(Knobs(pitch_st=f0_st, range_x=range_x))
-        moved = thought.tts.sound(thought.spectra.result(), knobs)
-    usual = thought.usual.result().audio
-    silent_s = lead_s(usual)
-    at_once = _from(usual, silent_s)
-    if moved is None:
-        return at_once, iter([at_once])
-    drift_db = (moved.level_db or 0.0) - (usual.level_db or 0.0)
-    return at_once, _stretched(limit(_from(moved, silent_s).gain(level_db - drift_db)), rate_x)
+    knobs = thought.tts.capability.clamp(Knobs(pitch_st=f0_st, range_x=range_x))
+    audio = without_lead(thought.said(Knobs() if targets.neutral else knobs)).audio
+    if level_db:
+        audio = limit(audio.gain(level_db))
+    if abs(rate_x - 1) <= DEAD_RATE:
+        yield audio
+        return
+    at_s = quietest(audio, *HEAD_S)
+    for part in (audio.part(0, at_s), _from(audio, at_s)):
+        if len(part.samples):
+            yield signalsmith(part, Ask(duration_x=1 / rate_x), ANY)
 
 
 def shortfall(tts: TTS, targets: Targets) -> tuple[str, ...]:
@@ -108,16 +108,6 @@ def without_lead(rendition: Rendition) -> Rendition:
 
 def _from(audio: Audio, start_s: float) -> Audio:
     return audio.part(start_s, audio.duration_s)
-
-
-def _stretched(audio: Audio, rate_x: float) -> Iterator[Audio]:
-    if abs(rate_x - 1) <= DEAD_RATE:
-        yield audio
-        return
-    at_s = quietest(audio, *HEAD_S)
-    for part in (audio.part(0, at_s), audio.part(at_s, audio.duration_s)):
-        if len(part.samples):
-            yield signalsmith(part, Ask(duration_x=1 / rate_x), ANY)
 
 
 def quietest(audio: Audio, start_s: float, end_s: float) -> float:

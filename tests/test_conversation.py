@@ -382,7 +382,7 @@ def test_a_reply_in_pieces_sounds_as_planned_and_is_remembered_as_played(fresh, 
         talk.hear(reading[0], "it was the best of times")
         pieces = list(talk.pieces(REPLY, targets))
         assert len(talk.turns) == 1  # nothing is remembered yet
-        assert [piece.number for piece in pieces] == ([0, 0, 1, 2] if swift else [0, 1, 2])
+        assert [piece.number for piece in pieces] == ([0, 0, 0, 1, 2] if swift else [0, 1, 2])
         usual = Audio(
             np.concatenate([made.usual.samples for made in {p.number: p for p in pieces}.values()]), 24_000
         )
@@ -396,6 +396,7 @@ def test_a_reply_in_pieces_sounds_as_planned_and_is_remembered_as_played(fresh, 
 def test_a_neutral_reply_in_pieces_is_the_voice_to_the_bit(fresh):
     with fresh.conversation() as talk:
         pieces = list(talk.pieces(REPLY, Targets.none(fresh.voice)))
+        pieces = [piece for piece in pieces if len(piece.audio.samples)]
         first, *others = (fresh.tts.synthesise(piece.text) for piece in pieces)
         expected = [without_lead(first), *others]  # it begins at once
         assert 0.1 < first.audio.duration_s - expected[0].audio.duration_s < 0.4
