@@ -17,7 +17,7 @@ help:
 	@echo "make lint   ruff and pyright"
 	@echo "make results  train and evaluate all variants, and write results/index.html (an hour; goes on where it was stopped)"
 	@echo "make weights  train the model that ships, entrain/data/model (20 minutes)"
-	@echo "make bench  the figures in the README, printed (15 minutes)"
+	@echo "make bench  the figures in the README, printed (half an hour)"
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/entrain demo --out demo-out

@@ -10,12 +10,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import latency, live_step, realise, reply, server_load, train_speed, turn_end, voice_activity
+from benchmarks import (
+    latency,
+    live_reply,
+    live_step,
+    realise,
+    reply,
+    server_load,
+    train_speed,
+    turn_end,
+    voice_activity,
+)
 
 PARTS = {
     "realise": realise.run,
     "latency": latency.run,
     "reply": reply.run,
+    "live_reply": live_reply.run,
     "train_speed": train_speed.run,
     "live_step": live_step.run,
     "server_load": server_load.run,
@@ -29,8 +40,8 @@ def main(
     quick: Annotated[bool, typer.Option(help="A tenth of the work: for a look, not for the README.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the figures as JSON.")] = Path("bench-out"),
 ) -> None:
-    """The figures in the README: realised against target, turn end to targets, a reply's time, training, a live step. Eight minutes on
-    two cores."""
+    """The figures in the README: realised against target, turn end to targets, a reply's time, a live reply, training, a live step, the
+    server under load, voice activity and the end of turns. Half an hour on two cores."""
     unknown = set(only or []) - set(PARTS)
     if unknown:
         raise typer.BadParameter(f"no benchmark {', '.join(unknown)}; select from {', '.join(PARTS)}")
