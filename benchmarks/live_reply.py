@@ -132,7 +132,7 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
     reading = files("moonshine_voice").joinpath("assets/two_cities.wav")
     turns = [trimmed(turn.resample(RATE_HZ)) for turn in user_turns([str(reading)], split_s=0.45)]  # type: ignore[list-item]
     turns = [turn for turn in turns if 0.8 < turn.duration_s < 6]
-    rounds, barges = (6, 3) if quick else (20, 10)
+    rounds, barges = (1, 1) if quick else (20, 10)
     with Entrainer.load() as agent:
         bare = Entrainer(agent.tts, agent.voice, Neutral(), recogniser=agent.recogniser, worker=Deaf())
         ears = Ears.load()

@@ -58,7 +58,7 @@ class Moonshine:
     @cached_property
     def _transcriber(self) -> Any:
         moonshine = require("moonshine_voice", "pip install moonshine-voice==0.0.65", ASRError)
-        check_weights("moonshine_voice", ASRError)
+        check_weights("moonshine_voice", "pip install moonshine-voice==0.0.65", ASRError)
         return moonshine.Transcriber(moonshine.get_model_path("tiny-en"), moonshine.ModelArch.TINY)
 
     def transcribe(self, audio: Audio) -> Transcript:

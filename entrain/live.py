@@ -197,9 +197,8 @@ class Live:
     # --- the mind -----------------------------------------------------------------------------------------------
 
     def _think(self) -> None:
-        with self.guard(
-            "warming"
-        ):  # the dictionary takes a second to load, the model too: not in the first turn
+        # The dictionary takes a second to load, and so does the model: not in the first turn.
+        with self.guard("warming"):
             count_syllables("warm")
             self.talk.entrainer.strategy.predict(History("warm"), "Hello.")
         while (job := self._next.pop(0) if self._next else self._jobs.get()) is not None:

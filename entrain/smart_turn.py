@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrain.asr import RATE_HZ
-from entrain.network import bundled, open_network
+from entrain.network import EARS, open_network
+from entrain.optional import bundled
 
 WINDOW_S = 8
 N_FFT, HOP, N_MELS = 400, 160, 80
@@ -23,7 +24,7 @@ class SmartTurn:
     """Smart Turn v3.2 (Daily, BSD-2), int8, from the wheel of pipecat-ai 1.14.0: a Whisper-tiny encoder with a head."""
 
     def __init__(self) -> None:
-        path = bundled("pipecat", "audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx", SmartTurnError)
+        path = bundled("pipecat", "audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx", EARS, SmartTurnError)
         self._session: Any = open_network(path, SmartTurnError)
 
     def complete(self, samples: NDArray[np.float32]) -> float:

@@ -65,7 +65,7 @@ def say_swiftly(thought: Thought, targets: Targets) -> Iterator[Audio]:
     silence that voices begin with. Only where `can_be_swift`. Raises `TTSError`."""
     f0_st, range_x, rate_x, level_db = targets.done
     knobs = thought.tts.capability.clamp(Knobs(pitch_st=f0_st, range_x=range_x))
-    audio = without_lead(thought.said(Knobs() if targets.neutral else knobs)).audio
+    audio = without_lead(thought.said(knobs)).audio
     if level_db:
         audio = limit(audio.gain(level_db))
     if abs(rate_x - 1) <= DEAD_RATE:

@@ -134,7 +134,7 @@ class Hibari:
     def _engine(self) -> Any:
         hibari = require("hibari", "pip install hibari-tts", TTSError)
         if self.voice == "heart":  # the one in the wheel; hibari checks those that it fetches
-            check_weights("hibari", TTSError)
+            check_weights("hibari", "pip install hibari-tts==0.2.1", TTSError)
         return hibari.Hibari(voice=self.voice)
 
     def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:

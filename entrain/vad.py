@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from entrain.asr import RATE_HZ
-from entrain.network import EARS, bundled, open_network
-from entrain.optional import require
+from entrain.network import EARS, open_network
+from entrain.optional import bundled, require
 from entrain.turn import Record
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class NetworkVAD:
     def silero(cls) -> NetworkVAD:
         """Silero 6.2.3 (MIT), 32 ms frames. The file for whole sequences: the very same probabilities (0.0 apart), and half the
         time when frames come together."""
-        path = bundled("silero_vad", "data/silero_vad_16k_sequence.onnx", VADError)
+        path = bundled("silero_vad", "data/silero_vad_16k_sequence.onnx", EARS, VADError)
         memory = (1, 1, 128)
         config = NetworkConfig(name="silero", frame_samples=512, context_samples=64, input="input",
                                states={"h": memory, "c": memory})  # fmt: skip

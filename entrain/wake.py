@@ -17,8 +17,8 @@ from pydantic import Field
 
 from entrain.asr import RATE_HZ
 from entrain.embedding import EMBEDDING, FRAME, Embedder, SpeechEmbedding
-from entrain.network import EARS, bundled, folder_of
-from entrain.optional import require
+from entrain.network import EARS
+from entrain.optional import bundled, folder_of, require
 from entrain.turn import Record
 from entrain.vad import Frames
 
@@ -127,9 +127,9 @@ class ReadyScorer:
 
 
 def ready_word(word: str) -> WakeWord:
-    folder_of("pyopen_wakeword", WakeError)
+    folder_of("pyopen_wakeword", EARS, WakeError)
     for name in ("melspectrogram", "embedding_model", READY[word]):
-        bundled("pyopen_wakeword", f"models/{name}.tflite", WakeError)
+        bundled("pyopen_wakeword", f"models/{name}.tflite", EARS, WakeError)
     return WakeWord(word, lambda: ReadyScorer(READY[word]))
 
 

@@ -65,6 +65,18 @@ def test_the_networks_figures_are_printed_and_kept(tmp_path: Path) -> None:
     assert {"foresee", "observe", "both"} <= set(steps)
 
 
+@pytest.mark.slow
+def test_the_live_figures_are_printed_and_kept(tmp_path: Path, data: Path) -> None:
+    printed = quick(tmp_path, "live_reply", "voice_activity", "turn_end")
+    for title in ("User stops → first audio", "Of which", "barge-in, first sound → silence"):
+        assert title in printed
+    figures = json.loads((tmp_path / "live_reply.json").read_text())
+    assert len(figures["waits_ms"]["with entrain"]) == len(figures["waits_ms"]["without"]) == 1
+    assert len(figures["barge_in_ms"]) == 1
+    assert json.loads((tmp_path / "voice_activity.json").read_text())
+    assert json.loads((tmp_path / "turn_end.json").read_text())
+
+
 def test_the_loop_over_turns_is_a_whole_network() -> None:
     """Else it would be no fair comparison: each conversation as if alone, no turn sees itself, every parameter learns."""
     torch.manual_seed(0)

