@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from server import spawned
+
+from entrain.audio import Audio
+from entrain.tts import load_tts
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -39,3 +43,17 @@ def test_disentrainment_study_has_the_three_signs(tmp_path):
         assert r["entrain", feature] > 0.5
         assert r["neutral", feature] == pytest.approx(0, abs=0.1)
         assert r["disentrain", feature] < -0.5
+
+
+def test_the_client_talks_with_a_server_over_rest_and_live(tmp_path):
+    pytest.importorskip("fastapi", reason="pip install 'entrain[serve]'")
+    turn = (
+        load_tts("hibari")
+        .synthesise("Hello there, when do you open on Sunday?")
+        .audio.write(tmp_path / "turn.wav")
+    )
+    with spawned("--responder", "eliza") as (client, _):
+        said = run(tmp_path, "client", str(turn), str(client.base_url))
+    assert said.count("when do you open on Sunday?") == 2, "heard over REST, and live"
+    for name in ("reply.wav", "live-reply.wav"):
+        assert (Audio.read(tmp_path / name).level_db or -100) > -50
