@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
+from entrain.options import TTS, Engine, Profile, Strength, check_register, clear_errors, console
 from entrain.serve_command import serve
 from entrain.talk_command import talk
 
@@ -34,35 +34,15 @@ app = typer.Typer(
 history_app = typer.Typer(no_args_is_help=True, help="Stored conversations: list, export, import, delete.")
 app.add_typer(history_app, name="history")
 commands: Any = import_module("entrain_training.commands")  # is training/, which pyright can't find
-console = Console(stderr=True)  # progress and remarks; stdout is for results
 
-TTS = Annotated[
-    str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")
-]
-Engine = Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")]
 Strategy = Annotated[
     str,
     typer.Option(
         help="What to aim at: neural[:folder] (the model), weighted, matching, neutral, or wizard: you decide."
     ),
 ]
-Strength = Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice alone, 1 goes all the way.")]
-Profile = Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 StoreUrl = Annotated[str, typer.Option(help="SQLite file or database URL.", envvar="ENTRAIN_STORE")]
-
-
-@contextmanager
-def clear_errors() -> Generator[None]:
-    """What a user can mend is a sentence and exit code 2; anything else is a bug and keeps its traceback."""
-    try:
-        yield
-    except (ValueError, RuntimeError, OSError) as error:
-        known = type(error).__module__.startswith("entrain") or isinstance(error, (ValueError, OSError))
-        if not known:
-            raise
-        console.print(f"[red]entrain:[/red] {escape(str(error))}", highlight=False)
-        raise typer.Exit(2) from error
 
 
 @app.command()
@@ -176,8 +156,7 @@ def converse(
     from entrain.strategy import WizardOfOz
 
     with clear_errors():
-        if register not in ("any", "low", "high"):
-            raise ValueError(f"there is no register {register!r}. Select one of any, low, high.")
+        check_register(register)
         turns = user_turns([*(user or []), *(more or [])], split)
         known_texts = texts.read_text(encoding="utf-8").splitlines() if texts else []
         who = load_responder(f"script:{replies}" if replies else responder, conversation)

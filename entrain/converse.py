@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from entrain.audio import Audio, AudioError
-from entrain.conversation import Entrainer
+from entrain.conversation import Conversation, Entrainer
 from entrain.endpoint import find_turns
 from entrain.history import History, HistoryError
 from entrain.normalize import Register
 from entrain.report import write_report
 from entrain.responder import Responder
 from entrain.store import Store
-from entrain.strategy import Explains, Looked
+from entrain.strategy import Looked, look
 from entrain.turn import Turn
 
 THINKING_S = 0.4  # between a turn and its answer, on the conversation's clock
@@ -67,19 +67,27 @@ def hold(
             lines.writelines(turn.model_dump_json() + "\n" for turn in (heard, speech.turn))
             lines.flush()  # a talk that is broken off has its record
         spoken = talk.turns[first:]
-        meta = {"voice": agent.tts.name, "strategy": agent.strategy.name, "strength": f"{agent.policy.strength:g}",
-                "waveform engine": agent.engine, "answers by": responder.name}  # fmt: skip
-        looked = agent.strategy.look(talk.turns) if isinstance(agent.strategy, Explains) else {}
-        page = write_report(
-            spoken, out / "report.html", title=title or f"Conversation {talk.id}", audio=sounds, meta=meta,
-            looked={i - first: Looked(at.turns[first:], at.words) for i, at in looked.items() if i >= first},
-        )  # fmt: skip
+        page = report_talk(talk, first, out / "report.html", sounds, responder.name, title)
         return {
             "id": talk.id,
             "record": str(record),
             "report": str(page),
             "turns": [t.model_dump() for t in spoken],
         }
+
+
+def report_talk(
+    talk: Conversation, first: int, path: Path, audio: Mapping[int, Audio | Path], answers_by: str, title: str = ""
+) -> Path:  # fmt: skip
+    """The page about a talk from its turn `first` on; `audio` is by place from there."""
+    agent = talk.entrainer
+    meta = {"voice": agent.tts.name, "strategy": agent.strategy.name, "strength": f"{agent.policy.strength:g}",
+            "waveform engine": agent.engine, "answers by": answers_by}  # fmt: skip
+    looked = look(agent.strategy, talk.turns)
+    return write_report(
+        talk.turns[first:], path, title=title or f"Conversation {talk.id}", audio=audio, meta=meta,
+        looked={i - first: Looked(at.turns[first:], at.words) for i, at in looked.items() if i >= first},
+    )  # fmt: skip
 
 
 def read_conversation(source: str, store: str | None = None) -> list[Turn]:

@@ -30,7 +30,7 @@ from entrain.history import History
 from entrain.mouth import Mouth
 from entrain.reply import Responder
 from entrain.saying import Saying
-from entrain.strategy import Explains
+from entrain.strategy import look
 from entrain.swift import Thought
 from entrain.syllables import count_syllables
 from entrain.targets import Targets
@@ -381,8 +381,7 @@ class Live:
         """Where the strategy looked for the reply just said, over turns and words."""
         strategy, turns = self.talk.entrainer.strategy, self.talk.turns[-LOOKED_TURNS:]
         with self.guard("attention"):
-            looked = strategy.look(turns) if isinstance(strategy, Explains) else {}
-            if looked:
+            if looked := look(strategy, turns):
                 turns_of, words = looked[max(looked)]
                 self._tell("looked", turns=list(turns_of), words=[list(pair) for pair in words])
 

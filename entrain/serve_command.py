@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import Field, ValidationError
-from rich.console import Console
 from rich.markup import escape
 
 from entrain.discreet import quiet_logs
 from entrain.optional import require
+from entrain.options import ASR, TTS, VAD, Engine, Profile, console
 from entrain.turn import Record
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from entrain.responder import Responder
 
 SETTINGS = "ENTRAIN_SERVE"  # the environment variable that workers read their settings from
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = (
+    "127.0.0.1",
+    "localhost",
+    "::1",
+)  # not of entrain.limits: that needs starlette, and this is read by every command
 INSTALL = "pip install 'entrain[serve]'"
 UVICORN: dict[str, Any] = {
     "access_log": False,  # conversations have names
@@ -36,7 +40,6 @@ UVICORN: dict[str, Any] = {
     "ws_per_message_deflate": False,  # speech does not shrink
     "timeout_graceful_shutdown": 10, "h11_max_incomplete_event_size": 65_536,
 }  # fmt: skip
-console = Console(stderr=True)
 
 
 class ServeError(ValueError):
@@ -129,13 +132,13 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; more than one need a --store to share.")] = 1,
     store: Annotated[str | None, typer.Option(help="SQLite file or database URL.", envvar="ENTRAIN_STORE")] = None,
     responder: Annotated[str, typer.Option(help="Who answers in live talks: eliza, script:FILE, rasa:URL, openai:URL.")] = "eliza",
-    tts: Annotated[str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")] = "hibari",
+    tts: TTS = "hibari",
     strategy: Annotated[str, typer.Option(help="neural[:folder], weighted, matching or neutral; clients may choose another.")] = "neural",
     strength: Annotated[float, typer.Option(min=0, max=1, help="Unless a client says otherwise.")] = 1.0,
-    engine: Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")] = "psola",
-    voice: Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")] = None,
-    asr: Annotated[str, typer.Option(help="Recogniser: moonshine, whisper:NAME, or none.")] = "moonshine",
-    vad: Annotated[str, typer.Option(help="Voice activity: silero, webrtc, energy or net:FOLDER.")] = "silero",
+    engine: Engine = "psola",
+    voice: Profile = None,
+    asr: ASR = "moonshine",
+    vad: VAD = "silero",
     wake: Annotated[str | None, typer.Option(help="Live talks begin asleep until this word is said.")] = None,
     keep_audio: Annotated[Path | None, typer.Option(help="Folder, only if sound shall be kept.")] = None,
     live: Annotated[int, typer.Option(min=1, help="Live talks at once, in each worker.")] = 32,

@@ -21,7 +21,7 @@ from entrain.conversation import Conversation
 from entrain.report import write_report
 from entrain.sessions import Session, Sessions, of
 from entrain.sound import read_sound
-from entrain.strategy import Explains, Looked
+from entrain.strategy import look
 from entrain.turn import Turn
 
 REPORT_CSP = (
@@ -125,7 +125,7 @@ async def history(
     async with sessions.use(id, begin=False, change=False) as session:
         record = json.loads(await sessions.run(_export, session.talk))
         turns = [messages.private(Turn.model_validate(turn)) for turn in record["turns"]]
-        where = await sessions.run(_look, session.talk, turns) if looked else None
+        where = await sessions.run(look, session.talk.entrainer.strategy, turns) if looked else None
     found = (
         None
         if where is None
@@ -189,17 +189,12 @@ def _export(talk: Conversation) -> str:
     return history.to_json(store.all_turns(talk.id) if store and history.n_forgotten else None)
 
 
-def _look(talk: Conversation, turns: list[Turn]) -> dict[int, Looked]:
-    strategy = talk.entrainer.strategy
-    return strategy.look(turns) if isinstance(strategy, Explains) else {}
-
-
 def _report(talk: Conversation) -> str:
     agent, turns = talk.entrainer, list(talk.turns)
     meta = {"voice": agent.tts.name, "strategy": agent.strategy.name, "strength": f"{talk.policy.strength:g}"}
     sounds: dict[int, Audio | Path] = {i: Path(t.audio_file) for i, t in enumerate(turns) if t.audio_file}
     with tempfile.TemporaryDirectory() as folder:
-        looked = _look(talk, turns)
+        looked = look(agent.strategy, turns)
         page = write_report(
             turns, Path(folder) / "report.html", f"Conversation {talk.id}", sounds, meta, looked
         )

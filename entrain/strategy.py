@@ -66,6 +66,11 @@ class Explains(Protocol):
         ...
 
 
+def look(strategy: Strategy, turns: Sequence[Turn]) -> dict[int, Looked]:
+    """Where the strategy looked, for each of the agent's turns by its place; nothing, if it can't tell."""
+    return strategy.look(turns) if isinstance(strategy, Explains) else {}
+
+
 @dataclass(frozen=True)
 class Neutral:
     """No entrainment: the control condition."""

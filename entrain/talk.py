@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from entrain.conversation import Entrainer
+from entrain.converse import report_talk
 from entrain.duplex import Duplex
 from entrain.ear import Ears
 from entrain.echo import EchoCanceller, EchoError
 from entrain.live import Event, Live
 from entrain.normalize import Register
 from entrain.reply import Responder
-from entrain.report import write_report
-from entrain.strategy import Explains, Looked
 from entrain.turn import Turn
 
 TICK_S = 0.1  # between two looks at meters and clock
@@ -130,14 +129,6 @@ class Talk:
         self._record.close()
 
     def _report(self) -> Path:
-        agent, turns, first = self.agent, self.turns, self._n_before
-        looked: dict[int, Looked] = {}
-        if isinstance(agent.strategy, Explains):
-            looked = agent.strategy.look(self.conversation.turns)
-        audio = {i: Path(turn.audio_file) for i, turn in enumerate(turns) if turn.audio_file}
-        meta: dict[str, Any] = {"voice": agent.tts.name, "strategy": agent.strategy.name, "strength": f"{agent.policy.strength:g}",
-                                "waveform engine": agent.engine, "answers by": self.responder.name}  # fmt: skip
-        return write_report(
-            turns, self.setting.out / "report.html", title=f"Conversation {self.conversation.id}", audio=audio, meta=meta,
-            looked={i - first: Looked(at.turns[first:], at.words) for i, at in looked.items() if i >= first},
-        )  # fmt: skip
+        audio = {i: Path(turn.audio_file) for i, turn in enumerate(self.turns) if turn.audio_file}
+        path = self.setting.out / "report.html"
+        return report_talk(self.conversation, self._n_before, path, audio, self.responder.name)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from entrain.options import ASR, TTS, VAD, Engine, Profile, Strength, check_register, clear_errors, console
 
 if TYPE_CHECKING:
     from entrain.conversation import Entrainer
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from entrain.talk_view import View
 
 PERSON_S = 120.0  # a human types slower than a machine answers
-console = Console(stderr=True)
 
 
 class TalkError(ValueError):
@@ -36,14 +36,14 @@ class TalkError(ValueError):
 def talk(
     responder: Annotated[str, typer.Option(help="Who answers: eliza, script:FILE, person (you type), rasa:URL or openai:URL.")] = "eliza",
     strategy: Annotated[str, typer.Option(help="What to aim at: neural[:folder] (the model), weighted, matching or neutral.")] = "neural",
-    strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice alone, 1 goes all the way.")] = 1.0,
+    strength: Strength = 1.0,
     wake: Annotated[str | None, typer.Option("--wake", help="Sleep until this word is said: computer, hey jarvis, alexa …, or a head's file.")] = None,
     no_wake: Annotated[bool, typer.Option("--no-wake", help="Always awake (the default).")] = False,
-    tts: Annotated[str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], coqui:folder.")] = "hibari",
-    engine: Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")] = "psola",
-    voice: Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")] = None,
-    asr: Annotated[str, typer.Option(help="Recogniser: moonshine, whisper:NAME, or none.")] = "moonshine",
-    vad: Annotated[str, typer.Option(help="Voice activity: silero, webrtc, energy or net:FOLDER.")] = "silero",
+    tts: TTS = "hibari",
+    engine: Engine = "psola",
+    voice: Profile = None,
+    asr: ASR = "moonshine",
+    vad: VAD = "silero",
     input_: Annotated[str | None, typer.Option("--input", help="Microphone: number or part of its name.")] = None,
     output: Annotated[str | None, typer.Option("--output", help="Loudspeaker: number or part of its name.")] = None,
     list_devices: Annotated[bool, typer.Option("--devices", help="List the devices, and end.")] = False,
@@ -67,7 +67,7 @@ def talk(
 
     Example: `entrain talk --greeting "Hello, how are you?"`, or `entrain talk --wake computer --responder rasa:http://127.0.0.1:5005`
     """
-    with _clear_errors():
+    with clear_errors(soft_wrap=True):
         if list_devices:
             _list_devices(as_json)
             raise typer.Exit
@@ -108,8 +108,7 @@ def talk(
 
 def _check(register: str, responder: str, unwanted_wake: str | None, push_to_talk: bool) -> None:
     """What can be known to be wrong before anything is loaded."""
-    if register not in ("any", "low", "high"):
-        raise TalkError(f"there is no register {register!r}. Select one of any, low, high.")
+    check_register(register)
     if unwanted_wake:
         raise TalkError("--wake and --no-wake exclude each other; leave one out.")
     if push_to_talk and responder == "person":
@@ -224,15 +223,3 @@ def _until_stopped() -> Generator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _clear_errors() -> Generator[None]:
-    """What a user can mend is a sentence and exit code 2 (cli.py's own would be a circular import)."""
-    try:
-        yield
-    except (ValueError, RuntimeError, OSError) as error:
-        if not type(error).__module__.startswith("entrain") and not isinstance(error, (ValueError, OSError)):
-            raise
-        console.print(f"[red]entrain:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error

@@ -155,3 +155,9 @@ def test_the_demo_moves_the_agent_both_ways(tmp_path):
     assert float(slow_low[2][1:]) < 1.03 < float(fast_high[2][1:]), "rate against the control"
     pages = list(Path(tmp_path / "demo").glob("*/report.html"))
     assert len(pages) == 4
+
+
+def test_the_command_line_needs_nothing_optional_to_start():
+    code = "import sys, entrain.cli; print([m for m in ('starlette', 'fastapi', 'sounddevice', 'torch') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
