@@ -72,11 +72,11 @@ $(VENV)/.lint: $(VENV)/.test
 
 # System packages, installed only where they are missing and we are root; otherwise named.
 DEMO_PACKAGES = python3-venv
-TEST_PACKAGES = libportaudio2 chromium pulseaudio pulseaudio-utils libasound2-plugins
+TEST_PACKAGES = libportaudio2 chromium pulseaudio pulseaudio-utils libasound2-plugins libc++1
 system-demo:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || $(call install,$(DEMO_PACKAGES))
 system-test:
-	@command -v chromium >/dev/null && command -v pulseaudio >/dev/null && command -v parec >/dev/null && ls /usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so >/dev/null 2>&1 && ldconfig -p | grep -q libportaudio || $(call install,$(TEST_PACKAGES))
+	@command -v chromium >/dev/null && command -v pulseaudio >/dev/null && command -v parec >/dev/null && ls /usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so >/dev/null 2>&1 && ldconfig -p | grep -q libportaudio && ldconfig -p | grep -q libc++.so || $(call install,$(TEST_PACKAGES))
 
 define install
 if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
-from entrain.options import TTS, Engine, Profile, Strength, check_register, clear_errors, console
+from entrain.options import TTS, Defaulted, Engine, Profile, Strength, check_register, clear_errors, console
 from entrain.serve_command import serve
 from entrain.talk_command import talk
 
@@ -33,7 +33,24 @@ app = typer.Typer(
 )
 history_app = typer.Typer(no_args_is_help=True, help="Stored conversations: list, export, import, delete.")
 app.add_typer(history_app, name="history")
-commands: Any = import_module("entrain_training.commands")  # is training/, which pyright can't find
+commands, vad, wake, emotion = (
+    cast("Any", import_module(f"entrain_training.{name}"))  # is training/, which pyright can't find
+    for name in ("commands", "vad.command", "wake.command", "emotion.command")
+)
+for verb, what in (("train", "Train"), ("evaluate", "Evaluate")):
+    group = typer.Typer(
+        cls=Defaulted,
+        no_args_is_help=True,
+        help=f"{what} a network: model, the default, predicts prosody; vad, wake and emotion are ears.\n\n"
+        f"`entrain {verb} RUN_OR_TABLE …` is `entrain {verb} model RUN_OR_TABLE …`.",
+    )
+    group.command(Defaulted.default)(getattr(commands, verb))
+    for name, module in (("vad", vad), ("wake", wake), ("emotion", emotion)):
+        group.command(name)(getattr(module, verb))
+    app.add_typer(group, name=verb)
+wake_app = typer.Typer(no_args_is_help=True, help="Wake words of your own.")
+wake_app.command("create")(wake.create)
+app.add_typer(wake_app, name="wake")
 
 Strategy = Annotated[
     str,
@@ -401,8 +418,6 @@ def demo(
 
 
 app.command()(commands.prepare)
-app.command()(commands.train)
-app.command()(commands.evaluate)
 app.command()(serve)
 app.command()(talk)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 console = Console(stderr=True)  # progress and remarks; stdout is for results
 
@@ -21,6 +22,17 @@ Strength = Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice 
 Profile = Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")]
 ASR = Annotated[str, typer.Option(help="Recogniser: moonshine, whisper:NAME, or none.")]
 VAD = Annotated[str, typer.Option(help="Voice activity: silero, webrtc, energy or net:FOLDER.")]
+
+
+class Defaulted(TyperGroup):
+    """Commands, of which one need not be named: `entrain train TABLE` is `entrain train model TABLE`."""
+
+    default = "model"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] != "--help" and args[0] not in self.commands:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
 
 @contextmanager

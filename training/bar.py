@@ -9,7 +9,7 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from entrain_training.lesson import dev_losses
+from entrain_training.kept import dev_losses
 
 EVERY_S = 0.2  # reading the loss makes a GPU wait
 
@@ -44,7 +44,14 @@ class Bar(L.Callback):
             parts.append(f"dev {losses[-1]:.4f} ({best})")
         if "dev_loss_free" in row:
             parts.append(f"free-running {row['dev_loss_free']:.4f}")
-        parts.append(f"{row['turns_per_s']:,.0f} turns/s")
+        parts += [
+            f"{name} {row[name]:.4f}"
+            for name in row
+            if name.startswith("dev_") and not name.startswith("dev_loss")
+        ]
+        parts.append(
+            f"{row['turns_per_s']:,.0f} turns/s" if "turns_per_s" in row else f"{row['seconds']:.0f} s"
+        )
         self.bars.console.print(" · ".join(parts), highlight=False)
 
     def teardown(self, trainer: L.Trainer, lesson: Any, stage: str) -> None:

@@ -9,6 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from entrain_training.options import (
+    Accelerator,
+    AsJson,
+    BatchSize,
+    Devices,
+    Epochs,
+    LearningRate,
+    Out,
+    Page,
+    Precision,
+    Resume,
+    Set,
+    given,
+    select,
+)
 from entrain_training.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -33,7 +48,7 @@ def prepare(
     address: Annotated[
         str | None, typer.Option(help="The Ray cluster's address (default: one started here).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure the turns of a corpus once: OUT/turns.parquet is what `train` and `evaluate` read.
 
@@ -52,8 +67,8 @@ def prepare(
         from entrain_training.prepare import prepare as prepared
         from entrain_training.progress import Progress
 
-        _select("profile", profile, "entrain-1", "praat-75-600")
-        _select("engine", engine, "local", "ray")
+        select("profile", profile, "entrain-1", "praat-75-600")
+        select("engine", engine, "local", "ray")
         if address and engine == "local":
             raise ValueError("--address is for a Ray cluster; give --engine ray with it.")
         run = partial(local, jobs=jobs) if engine == "local" else partial(on_ray, jobs=jobs, address=address)
@@ -87,17 +102,15 @@ def train(
     tables: Annotated[
         list[Path] | None, typer.Argument(help="Tables that `entrain prepare` wrote.", show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and all else.")] = Path(
-        "run"
-    ),
-    resume: Annotated[Path | None, typer.Option(help="Go on with the training in this folder.")] = None,
+    out: Out = Path("run"),
+    resume: Resume = None,
     variant: Annotated[str | None, typer.Option(help=_VARIANTS)] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Train on all of it, for exactly --epochs: for weights that ship.")
     ] = False,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many (40).")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Conversations at once (16).")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="AdamW's (0.003).")] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
     teacher: Annotated[
         str | None,
         typer.Option(
@@ -110,18 +123,13 @@ def train(
     ] = None,
     vectors: Annotated[str | None, typer.Option(help="Word vectors: .txt, .vec (.gz) or .bin.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same model (0).")] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Any other, as hidden=128 or train_on=both; an unknown name lists them all."
-        ),
-    ] = None,
-    accelerator: Annotated[str | None, typer.Option(help="Lightning's: auto, cpu, gpu …")] = None,
-    devices: Annotated[str | None, typer.Option(help="Lightning's: how many (1), or which: 0,2.")] = None,
+    setting: Set = None,
+    accelerator: Accelerator = None,
+    devices: Devices = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="Machines (1).")] = None,
     strategy: Annotated[str | None, typer.Option(help="Lightning's: auto, ddp …")] = None,
-    precision: Annotated[str | None, typer.Option(help="Lightning's: 32-true, bf16-mixed …")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    precision: Precision = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the network on prepared tables. Nobody who speaks in a dev or test conversation is heard in training.
 
@@ -139,8 +147,7 @@ def train(
         "accelerator": accelerator, "devices": devices, "nodes": nodes, "strategy": strategy, "precision": precision,
     }  # fmt: skip
     with clear_errors():
-        given = {name: value for name, value in named.items() if value is not None}
-        given |= _teacher(teacher) | dict(map(_setting, setting or []))
+        changes = given(setting, **named) | _teacher(teacher)
         for package in ("pyarrow.parquet", "lightning", "tensorboard"):
             require(package, TRAIN, ValueError)
         from entrain_training.run import again
@@ -148,9 +155,9 @@ def train(
 
         paths = [str(table) for table in tables or []]
         if resume:
-            out, paths, settings = resume, *again(resume, paths, given)
+            out, paths, settings = resume, *again(resume, paths, changes)
         else:
-            settings = Training(**given)
+            settings = Training(**changes)
         try:
             trained = fit(paths, out, settings, resume=resume is not None, console=console)
         except KeyboardInterrupt:
@@ -168,16 +175,6 @@ def _teacher(given: str | None) -> dict[str, str]:
     if len(values) not in (0, 1, 3):
         raise ValueError(f"--teacher is {given!r}; give one probability, or START,END,EPOCHS.")
     return dict(zip(names, values, strict=False))
-
-
-def _setting(given: str) -> tuple[str, Any]:
-    name, is_one, value = given.partition("=")
-    if not is_one:
-        raise ValueError(f"--set is {given!r}; give NAME=VALUE.")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def _print_trained(card: dict[str, Any], as_json: bool) -> None:
@@ -204,11 +201,11 @@ def evaluate(
     run: Annotated[list[Path], typer.Argument(help="Folders that `entrain train` wrote.")],
     table: Annotated[list[Path], typer.Option(help="Prepared tables, those of training: one --table each.")],
     part: Annotated[str, typer.Option(help="Which part of each run's split: test, dev or train.")] = "test",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page.")] = Path("results"),
+    out: Page = Path("results"),
     shuffles: Annotated[int, typer.Option(min=0, help="Of partners, for the sham; 0 leaves it out.")] = 20,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
     vectors: Annotated[Path | None, typer.Option(help="Word vectors, if trained with others.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """How well do models predict conversations that they have not seen? Beside what is trivial, each other and sham partners.
 
@@ -225,7 +222,7 @@ def evaluate(
         from entrain_training.evaluate import evaluate as evaluated
         from entrain_training.page import markdown, write
 
-        _select("part", part, "test", "dev", "train")
+        select("part", part, "test", "dev", "train")
         with console.status("…") as status:
             results = evaluated(
                 run,
@@ -263,8 +260,3 @@ def _print_prepared(summary: dict[str, Any], out: Path) -> None:
     ):
         if count:
             console.print(f"{count:,} {what}.", highlight=False)
-
-
-def _select(what: str, given: str, *allowed: str) -> None:
-    if given not in allowed:
-        raise ValueError(f"there is no {what} {given!r}. Select one of {', '.join(allowed)}.")

@@ -126,7 +126,7 @@ def environment() -> Any:
     jinja.trim_blocks = jinja.lstrip_blocks = True
     jinja.globals.update(
         number=number, interval=interval, summary=summary, told=told, SUMMARY=SUMMARY, first_shams=first_shams,
-        sham_row=sham_row,
+        sham_row=sham_row, safe=Markup,
         plot={
             name: lambda *given, draw=getattr(plots, name): Markup(draw(*given))
             for name in ("forest", "shams", "calibrated", "lags", "course")

@@ -36,7 +36,7 @@ def begin(
             f"there is a training in {run} already. Give another folder, or go on with: entrain train --resume {run}"
         )
     before = read(run / "settings.json")
-    new, old = record["settings"], before["settings"]
+    new, old = record["settings"], Training(**before["settings"]).model_dump(mode="json")
     changed = [
         f"{k} was {old.get(k)!r}, is {new[k]!r}" for k in new if k not in OF_MACHINE and new[k] != old.get(k)
     ]

@@ -8,11 +8,7 @@ RUN/config.json, model.safetensors    the model (`Trained.load(RUN)`): all that 
 
 from __future__ import annotations
 
-import logging
-import signal
-import warnings
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +16,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from entrain.model import Model
@@ -33,11 +25,13 @@ from entrain.words import Words
 from entrain_training import card
 from entrain_training.bar import Bar
 from entrain_training.data import Dialogue, all_sides, bounded, read_dialogues
-from entrain_training.lesson import DEV_TURNS, Lesson, WholeFiles, dev_losses
+from entrain_training.kept import dev_losses
+from entrain_training.lesson import DEV_TURNS, Lesson
 from entrain_training.run import CHECKPOINT, begin
 from entrain_training.scale import calibration, deciles, errors, usual
 from entrain_training.settings import Training, TrainingError
 from entrain_training.split import split
+from entrain_training.trainer import is_first, load, quiet, stoppable, teach, trainer
 
 __all__ = ["Training", "TrainingError", "fit", "is_first"]
 
@@ -59,24 +53,19 @@ def fit(
     parts = _parts(read_dialogues(tables, words, config.normalise, config.mel), settings)
     corpora = card.corpora(parts)
     remarks = card.remarks(corpora, config)
-    with _quiet(), _stoppable():
-        trainer = _trainer(settings, run, console, judges=bool(parts["dev"]))
+    with quiet(), stoppable():
+        teacher = trainer(settings, run, Bar(console, settings.epochs), judges=bool(parts["dev"]))
         if is_first():
             begin(run, tables, settings, parts, resume)
         L.seed_everything(settings.seed, workers=True, verbose=False)
         lesson = Lesson(config, settings, words, parts["train"], parts["dev"])
         for line in (_summary(lesson, parts), *remarks):
             console.print(line, highlight=False)
-        _teach(trainer, lesson, run / CHECKPOINT)
+        teach(teacher, lesson, run / CHECKPOINT)
     trained = _finish(lesson, run, parts, {"corpora": corpora, "remarks": remarks})
     if is_first():
         trained.save(run)
     return trained
-
-
-def is_first() -> bool:
-    """Of the processes that train together, where there are several."""
-    return rank_zero_only.rank == 0
 
 
 def _parts(dialogues: list[Dialogue], settings: Training) -> dict[str, list[Dialogue]]:
@@ -101,82 +90,12 @@ def _summary(lesson: Lesson, parts: dict[str, list[Dialogue]]) -> str:
     return f"{lesson.settings.variant}, {n_parameters:,} parameters · {' · '.join(told)}"
 
 
-# --- the training itself ----------------------------------------------------------------------------------------------
-
-
-def _trainer(settings: Training, run: Path, console: Console, judges: bool) -> L.Trainer:
-    """`judges`: is there a dev part?"""
-    checkpoint = run / CHECKPOINT
-    last = ModelCheckpoint(
-        checkpoint.parent, checkpoint.stem, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    try:
-        return L.Trainer(
-            accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.nodes,
-            strategy=settings.strategy, precision=settings.precision, max_epochs=settings.epochs,
-            gradient_clip_val=settings.clip, callbacks=[Bar(console, settings.epochs), last], plugins=[WholeFiles()],
-            logger=TensorBoardLogger(run, "", "logs"), default_root_dir=run, reload_dataloaders_every_n_epochs=1,
-            limit_val_batches=None if judges else 0, num_sanity_val_steps=0, use_distributed_sampler=False,
-            log_every_n_steps=10, enable_progress_bar=False, enable_model_summary=False,
-        )  # fmt: skip
-    except (MisconfigurationException, ValueError) as error:
-        raise TrainingError(f"Lightning can't train like this: {error}") from error
-
-
-def _teach(trainer: L.Trainer, lesson: Lesson, checkpoint: Path) -> None:
-    """Train until it is done, on from the checkpoint if there is one; afterwards it has all that came of it."""
-    if not checkpoint.exists():
-        trainer.fit(lesson)
-        return
-    history = _load(checkpoint)["history"]
-    if not lesson.settings.done(len(history), dev_losses(history)):
-        trainer.fit(lesson, ckpt_path=checkpoint, weights_only=True)
-
-
-def _load(checkpoint: Path) -> dict[str, Any]:
-    try:
-        return torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch finds in a file that is not its own
-        raise TrainingError(
-            f"the checkpoint {checkpoint} can't be read ({error}). Begin anew in another folder."
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Without Lightning's tips and warnings, which are for those who program with it."""
-    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _stoppable() -> Generator[None]:
-    """Ctrl-C as `KeyboardInterrupt`: Lightning would exit, and leave the signal ignored."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
-
-
 # --- afterwards -------------------------------------------------------------------------------------------------------
 
 
 def _finish(lesson: Lesson, run: Path, parts: dict[str, list[Dialogue]], about: dict[str, Any]) -> Trained:
     """The best epoch's weights, with scales as errors really are: on the dev part, or where there is none on what was trained on."""
-    config, kept = lesson.config, _load(run / CHECKPOINT)
+    config, kept = lesson.config, load(run / CHECKPOINT)
     losses = dev_losses(kept["history"])
     model = Model(config)
     model.load_state_dict(kept["best"])

@@ -1,0 +1,15 @@
+"""`entrain train wake` and `entrain evaluate wake`. What is heavy is imported when they run."""
+
+from __future__ import annotations
+
+
+def train() -> None:
+    """Not here yet."""
+
+
+def evaluate() -> None:
+    """Not here yet."""
+
+
+def create() -> None:
+    """Not here yet."""
