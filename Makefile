@@ -9,13 +9,16 @@ TORCH = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 # Turn tables that `make results` and `make weights` learn from; see ../shared/data/README.md for what they are.
 TABLES ?= ../shared/data/conversations
+# Recordings that the ears learn from.
+DATA   ?= ../shared/data
 
-.PHONY: help demo test lint bench prepared results weights clean system-demo system-test
+.PHONY: help demo test lint bench prepared results results-aux weights clean system-demo system-test
 help:
 	@echo "make demo   set up, then hold four conversations with a real reading and write reports (2 minutes)"
 	@echo "make test   set up everything optional too, and run the tests (20 minutes)"
 	@echo "make lint   ruff and pyright"
 	@echo "make results  train and evaluate all variants, and write results/index.html (an hour; goes on where it was stopped)"
+	@echo "make results-aux  the same for voice activity, wake word and emotion: results/aux/results.html (three hours)"
 	@echo "make weights  train the model that ships, entrain/data/model (20 minutes)"
 	@echo "make bench  the figures in the README, printed (half an hour)"
 
@@ -36,6 +39,9 @@ bench: $(VENV)/.test
 
 results: $(VENV)/.test prepared
 	$(VENV)/bin/python -m entrain_training.results prepared --out results
+
+results-aux: $(VENV)/.test
+	$(VENV)/bin/python -m entrain_training.results_aux $(DATA) --out results/aux
 
 weights: $(VENV)/.test prepared
 	$(VENV)/bin/python -m entrain_training.ship prepared

@@ -453,7 +453,7 @@ def test_train_and_export_from_the_command_line(table: Path, folder: Path):
 
 
 def test_help_lists_the_variants_and_the_defaults():
-    told = " ".join(entrain("train", "--help").replace("│", " ").split())
+    told = " ".join(entrain("train", "model", "--help").replace("│", " ").split())
     for name, what in PRESETS.items():
         assert f"{name}: {what.split()[0]}" in told
     settings = Training()

@@ -12,15 +12,11 @@ import typer
 from entrain_training.options import (
     Accelerator,
     AsJson,
-    BatchSize,
     Devices,
-    Epochs,
-    LearningRate,
     Out,
     Page,
     Precision,
     Resume,
-    Set,
     given,
     select,
 )
@@ -108,9 +104,9 @@ def train(
     everything: Annotated[
         bool, typer.Option("--all", help="Train on all of it, for exactly --epochs: for weights that ship.")
     ] = False,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many (40).")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Conversations at once (16).")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="AdamW's (0.003).")] = None,
     teacher: Annotated[
         str | None,
         typer.Option(
@@ -123,7 +119,12 @@ def train(
     ] = None,
     vectors: Annotated[str | None, typer.Option(help="Word vectors: .txt, .vec (.gz) or .bin.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same model (0).")] = None,
-    setting: Set = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Any other, as hidden=128 or train_on=both; an unknown name lists them all."
+        ),
+    ] = None,
     accelerator: Accelerator = None,
     devices: Devices = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="Machines (1).")] = None,
