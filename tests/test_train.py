@@ -470,7 +470,7 @@ def test_help_lists_the_variants_and_the_defaults():
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["train"], "there is no table to train on"),
+        (["train", "model"], "there is no table to train on"),
         (["train", "nowhere"], "there is no nowhere"),
         (["train", "nowhere", "--batch-size", "0"], "should be greater than or equal to 1"),
         (["train", "nowhere", "--set", "depth=2"], "there is no setting 'depth'. Select from"),
