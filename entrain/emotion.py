@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from entrain.audio import Audio
 from entrain.turn import Finite, Record
+
+MIN_S = 0.3  # a shorter turn, an "mm", is not judged
 
 
 class EmotionError(RuntimeError):
@@ -51,6 +55,54 @@ class Emotion(Protocol):
         ...
 
 
+def why_not(audio: Audio) -> str:
+    """Why a turn can't be judged, as it stands in `Felt.why`; empty where it can."""
+    if audio.duration_s < MIN_S:
+        return "too short"
+    return "" if audio.level_db is not None else "silent"
+
+
+KINDS = {
+    "svm": "entrain.emotion_svm:Svm",
+    "network": "entrain.emotion_network:Network",
+    "wav2vec2": "entrain.emotion_wav2vec2:Wav2Vec2",
+    "mean": "entrain.emotion_mean:Mean",
+}
+"""What config.json calls `kind` → the class that reads the folder."""
+FORMAT = 1
+
+
 def load_emotion(folder: str | Path) -> Emotion:
-    """The model in a folder that `entrain train emotion` wrote."""
-    raise EmotionError(f"{folder} holds no trained model of emotion.")
+    """The model in a folder that `entrain train emotion` wrote. Raises `EmotionError` where there is none, or where a package that it
+    needs is missing."""
+    folder = Path(folder)
+    config = read_config(folder)
+    module, _, kind = KINDS[config["kind"]].partition(":")
+    try:
+        return getattr(import_module(module), kind).load(folder, config)
+    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+        raise EmotionError(
+            f"the model of emotion in {folder} can't be read ({error}). Train it again: entrain train emotion"
+        ) from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Its config.json, checked for what all kinds have."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EmotionError(
+            f"{folder} holds no trained model of emotion ({error}). Make one with: entrain train emotion RECORDINGS --out {folder}"
+        ) from error
+    except ValueError as error:
+        raise EmotionError(f"{folder / 'config.json'} is not JSON ({error}).") from error
+    if not isinstance(config, dict) or cast("dict[str, Any]", config).get("kind") not in KINDS:
+        raise EmotionError(
+            f"{folder} holds no trained model of emotion; those are of kind {', '.join(KINDS)}."
+        )
+    found = cast("dict[str, Any]", config)
+    if found.get("format") != FORMAT:
+        raise EmotionError(
+            f"{folder} has format {found.get('format')!r}; this entrain reads {FORMAT}. Train it again."
+        )
+    return found

@@ -174,6 +174,39 @@ def extract(
     return extractor.finish(text, words)
 
 
+@dataclass(frozen=True)
+class Contours:
+    """One turn's voice, frame by frame; every array over frames of `STEP_S`, `(T,)` or `(T, 3)`."""
+
+    times_s: Floats  # (T,), middles
+    f0_hz: Floats  # (T,), 0 where unvoiced
+    hnr_db: Floats  # (T,), harmonics to noise by the autocorrelation at the period
+    smooth_db: Floats  # (T,), as in `To Intensity 50`, dB re full scale
+    formants_hz: Floats  # (T, 3), 0 where unknown or unvoiced
+    bandwidths_hz: Floats  # (T, 3)
+    jitter: float | None
+    shimmer: float | None
+
+
+def contours(audio: Audio) -> Contours | None:
+    """Pitch, noise, loudness and formants of a whole turn; None where it is too short for Praat's windows, or digital silence."""
+    signal = audio.resample(ANALYSIS_RATE_HZ).samples.astype(np.float64)
+    if len(signal) < 2 * MIN_JITTER_S * ANALYSIS_RATE_HZ or signal.max() == signal.min():
+        return None
+    sound = _sound(signal - signal.mean(), ANALYSIS_RATE_HZ)
+    first = _frames(_pitch(sound, FLOOR_HZ, CEILING_HZ, SILENCE))[1]
+    floor_hz, ceiling_hz = pitch_limits(first[first > 0])
+    second = _pitch(sound, floor_hz, ceiling_hz, SILENCE)
+    times, hz, strength = _frames(second)
+    r = np.clip(strength, 1e-4, 1 - 1e-6)
+    jitter, shimmer, n_periods = _voice_quality(sound, second, 0.0, sound.duration)
+    known = n_periods > 0 and np.isfinite(jitter) and np.isfinite(shimmer)
+    return Contours(
+        times, hz, 10 * np.log10(r / (1 - r)), _intensity(sound, 50.0, times) + DB_RE_FULL_SCALE,
+        *_formants(sound, times, hz > 0), jitter if known else None, shimmer if known else None,
+    )  # fmt: skip
+
+
 def pitch_limits(first_hz: Floats) -> tuple[float, float]:
     """Floor and ceiling of the second pass from the voiced frames of the first, `(V,)` in Hz."""
     if len(first_hz) < 20:  # .2 s of voice: too little for quartiles
@@ -334,6 +367,18 @@ def _frames(pitch: Any) -> tuple[Floats, Floats, Floats]:
     """Times in s, F0 in Hz (0 unvoiced), strength; each `(T,)`."""
     selected = pitch.selected_array
     return pitch.xs(), selected["frequency"].astype(float), selected["strength"].astype(float)
+
+
+def _formants(sound: Any, times: Floats, voiced: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Middles and bandwidths in Hz of the first three formants by Burg's method, five below 5.5 kHz; each `(T, 3)`, 0 where unknown."""
+    formant = sound.to_formant_burg(time_step=STEP_S, max_number_of_formants=5, maximum_formant=5500.0)
+    found = np.zeros((2, len(times), 3))
+    for t in np.flatnonzero(voiced):
+        for i in range(3):
+            found[0, t, i] = formant.get_value_at_time(i + 1, times[t])
+            found[1, t, i] = formant.get_bandwidth_at_time(i + 1, times[t])
+    found = np.nan_to_num(found)
+    return found[0], found[1]
 
 
 def _intensity(sound: Any, floor_hz: float, times: Floats) -> Floats:
