@@ -16,7 +16,17 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
-from entrain.options import TTS, Defaulted, Engine, Profile, Strength, check_register, clear_errors, console
+from entrain.options import (
+    TTS,
+    Defaulted,
+    Emotion,
+    Engine,
+    Profile,
+    Strength,
+    check_register,
+    clear_errors,
+    console,
+)
 from entrain.serve_command import serve
 from entrain.talk_command import talk
 
@@ -159,6 +169,7 @@ def converse(
     register: Annotated[
         str, typer.Option(help="Low or high, if the user's voice is known to be so; else any.")
     ] = "any",
+    emotion: Emotion = None,
     as_json: AsJson = False,
 ) -> None:
     """Hold a whole conversation from files: every user turn is answered in speech that fits it.
@@ -169,6 +180,7 @@ def converse(
     """
     from entrain.conversation import Entrainer
     from entrain.converse import hold, user_turns
+    from entrain.report import likeliest
     from entrain.responder import load_responder
     from entrain.strategy import WizardOfOz
 
@@ -185,6 +197,7 @@ def converse(
             voice=voice,
             recogniser=asr,
             store=store,
+            emotion=emotion,
         ) as agent:
             settings: Any = {"texts": known_texts, "conversation_id": conversation, "register": register}
             if isinstance(agent.strategy, WizardOfOz):
@@ -195,13 +208,16 @@ def converse(
     if as_json:
         print(json.dumps(result))
         return
-    table = Table(
-        "who", "st re 100 Hz", "range st", "syll/s", "dB", "text", title=f"Conversation {result['id']}"
-    )
+    felt = ["emotion"] if emotion else []
+    names = ("who", "st re 100 Hz", "range st", "syll/s", "dB", *felt, "text")
+    table = Table(*names, title=f"Conversation {result['id']}")
     for turn in result["turns"]:
         f = turn["features"]
         names = ("f0_mean_st", "f0_range_st", "rate_syll_s", "level_db")
-        table.add_row(turn["speaker"], *(_number(f[name]) for name in names), escape(turn["text"][:60]))
+        felt = [escape(likeliest(turn["emotion"]))] if emotion else []
+        table.add_row(
+            turn["speaker"], *(_number(f[name]) for name in names), *felt, escape(turn["text"][:60])
+        )
     Console().print(table)
     console.print(
         f"Now open {result['report']} in a browser: hear the replies, and see plan against realised."
@@ -216,14 +232,16 @@ def features(
     profile: Annotated[
         str, typer.Option(help="entrain-1, or praat-75-600 to repeat published tables.")
     ] = "entrain-1",
+    emotion: Emotion = None,
     as_json: AsJson = False,
 ) -> None:
     """The seven prosodic features of turns, and why any of them is missing.
 
-    Example: `entrain features turn.wav --text "we open at nine" --json`
+    Example: `entrain features turn.wav --text "we open at nine" --json`, or `entrain features turn.wav --emotion runs/emotion`
     """
     from entrain.asr import load_recogniser
     from entrain.audio import Audio
+    from entrain.emotion import load_emotion
     from entrain.prosody import extract
     from entrain.turn import FEATURES
 
@@ -231,19 +249,27 @@ def features(
         if profile not in ("entrain-1", "praat-75-600"):
             raise ValueError(f"there is no profile {profile!r}. Select one of entrain-1, praat-75-600.")
         ears = load_recogniser() if recognise else None
+        judge = load_emotion(emotion) if emotion else None
         rows: list[dict[str, Any]] = []
         for path in track(files, "Measuring", console=console, disable=as_json or len(files) < 3):
             audio = Audio.read(path)
             words = ears.transcribe(audio).text if ears else text
             found = extract(audio, words, profile=profile)  # pyright: ignore[reportArgumentType]
             rows.append({"file": str(path), "text": words, **found.model_dump()})
+            if judge:  # each file by itself: they need not be of one speaker
+                felt = judge.feel(audio)
+                rows[-1]["emotion"] = felt.probabilities
+                rows[-1]["missing"] |= {} if felt.probabilities else {"emotion": felt.why}
     if as_json:
         print(json.dumps(rows if len(rows) > 1 else rows[0]))
         return
-    table = Table("file", *FEATURES, "missing")
+    labels = judge.labels if judge else ()
+    table = Table("file", *FEATURES, *map(escape, labels), "missing")
     for row in rows:
         why = ", ".join(f"{name}: {reason}" for name, reason in row["missing"].items())
-        table.add_row(Path(row["file"]).name, *(_number(row[name]) for name in FEATURES), why)
+        emotions: dict[str, float] = row.get("emotion") or {}
+        figures = [row[name] for name in FEATURES] + [emotions.get(label) for label in labels]
+        table.add_row(Path(row["file"]).name, *map(_number, figures), why)
     Console().print(table)
 
 
@@ -385,11 +411,11 @@ def voice(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(emotion: Emotion = None, as_json: AsJson = False) -> None:
     """Check devices, engines, weights and versions; say how to mend what is missing. Exit code 1 if entrain can't run."""
     from entrain.doctor import examine
 
-    findings = examine()
+    findings = examine(emotion)
     if as_json:
         print(json.dumps([finding.model_dump() for finding in findings]))
     else:

@@ -10,9 +10,10 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from entrain.asr import Recogniser, Transcript, load_recogniser
 from entrain.audio import Audio
@@ -26,6 +27,7 @@ from entrain.conditioning import (
     request,
     resolve,
 )
+from entrain.emotion import Felt
 from entrain.history import History
 from entrain.normalize import Normalizer, Register
 from entrain.prosody import extract, with_text
@@ -35,9 +37,9 @@ from entrain.strategy import NEURAL, Follows, Strategy, load_strategy
 from entrain.swift import Thought, can_be_swift, say_swiftly, shortfall, without_lead
 from entrain.targets import SPOKEN, Policy, Targets, set_targets
 from entrain.tts import TTS, Knobs, Rendition, load_tts
-from entrain.turn import Features, Turn, Word
+from entrain.turn import Features, Turn, Who, Word
 from entrain.voice import VoiceProfile
-from entrain.worker import Hearing, Worker
+from entrain.worker import Hearing, Judge, Worker, labels_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -76,12 +78,12 @@ class Entrainer:
     def __init__(
         self, tts: TTS, voice: VoiceProfile, strategy: Strategy, policy: Policy = Policy(),
         recogniser: Recogniser | None = None, store: Store | None = None, engine: str = "psola",
-        native: bool = False, keep_audio: Path | None = None, worker: Worker | None = None,
+        native: bool = False, keep_audio: Path | None = None, worker: Worker | None = None, emotion: str = "",
     ) -> None:  # fmt: skip
         load_engine(engine)
         self.tts, self.voice, self.strategy, self.policy = tts, voice, strategy, policy
         self.recogniser, self.store, self.engine, self.native = recogniser, store, engine, native
-        self.keep_audio = keep_audio
+        self.keep_audio, self.emotion = keep_audio, emotion
         self.worker = worker or Worker()
         self._open: weakref.WeakSet[Conversation] = weakref.WeakSet()
 
@@ -91,20 +93,26 @@ class Entrainer:
         policy: Policy | None = None, recogniser: str | Recogniser | None = "moonshine",
         store: str | Path | Store | None = None, engine: str = "psola", native: bool = False,
         voice: VoiceProfile | str | Path | None = None, keep_audio: str | Path | None = None,
+        emotion: str | Path | None = None,
     ) -> Entrainer:  # fmt: skip
         """An agent from names; everything has an offline default.
 
         `tts`: "hibari", "espeak", "piper", "coqui:…" or your own `TTS`. `strategy`: "neural" (the model), "neural:FOLDER", "weighted", "matching",
         "neutral", "wizard" or your own. `strength` 0…1 (or a whole `policy`). `store`: a file or database URL to remember conversations across restarts.
-        `keep_audio`: a folder, only if sound shall be kept. `native`: let the voice move its own pitch within its safe span.
+        `keep_audio`: a folder, only if sound shall be kept. `native`: let the voice move its own pitch within its safe span. `emotion`: the folder
+        of a model that `entrain train emotion` wrote; it then judges every turn.
         """
         policy = policy or Policy(strength=strength)
         worker = Worker()  # first: it loads Praat while the voice is loaded here
+        model = str(Path(emotion).absolute()) if emotion else ""
         try:
+            feels = worker.submit(labels_of, model) if model else None
             voice_of = load_tts(tts) if isinstance(tts, str) else tts
             voice_of.synthesise("Hello.")  # a voice that can't speak says so now; and its network is warm
             if voice is None:
                 voice = VoiceProfile.of(voice_of)
+            if feels:
+                feels.result()  # one that can't be loaded says so now
             return cls(
                 tts=voice_of,
                 voice=voice if isinstance(voice, VoiceProfile) else VoiceProfile.load(voice),
@@ -116,6 +124,7 @@ class Entrainer:
                 native=native,
                 keep_audio=Path(keep_audio) if keep_audio else None,
                 worker=worker,
+                emotion=model,
             )
         except BaseException:
             worker.close()
@@ -193,7 +202,7 @@ class Conversation:
     def listen(self, rate_hz: int) -> Hearing:
         """Begin a user's turn that is still being spoken: `feed` the result as audio comes, then give it to `hear`. Its
         prosody is then extracted meanwhile, and at the turn's end little is left."""
-        return self.entrainer.worker.listen(rate_hz)
+        return self.entrainer.worker.listen(rate_hz, self._judge("user"))
 
     def hear(
         self,
@@ -209,10 +218,11 @@ class Conversation:
             heard = audio.audio if isinstance(audio, Hearing) else audio
             said = Transcript(str(text or ""), tuple(words))
             features = self._guard("features", lambda: self._features(audio, said), Features())
+            feeling = self._feel("user", audio)
             if text is None:
                 said = self._guard("recognition", lambda: self._recognise(heard, features), said)
                 features = self._guard("rate", lambda: with_text(features, said.text, said.words), features)
-            return self._remember("user", heard, said.text, features, said.words, start_s)
+            return self._remember("user", heard, said.text, features, said.words, start_s, feeling)
 
     def plan(self, text: str) -> Targets:
         """How the reply `text` should sound now."""
@@ -333,6 +343,26 @@ class Conversation:
             raise TypeError(f"hear needs an Audio or a Hearing, not {type(audio).__name__}")
         return self.entrainer.worker.run(extract, audio, said.text, said.words)
 
+    def _judge(self, speaker: Who) -> Judge | None:
+        folder = self.entrainer.emotion
+        return Judge(folder, self.history.manners.get(speaker)) if folder else None
+
+    def _feel(self, speaker: Who, audio: Audio | Hearing) -> Future[Felt] | None:
+        """Begin to judge a turn's emotion, beside what else is done with it; None where nothing judges, or nothing sounds."""
+        judge = self._judge(speaker)
+        if judge is None or not isinstance(audio, (Audio, Hearing)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return None
+        if isinstance(audio, Hearing):
+            return self._guard("emotion", lambda: audio.feel(judge), None)
+        return self._guard("emotion", lambda: self.entrainer.worker.feel(judge, audio), None)
+
+    def _emotion(self, speaker: Who, feeling: Future[Felt] | None) -> dict[str, float] | None:
+        """What was felt; what was learnt of the speaker is kept."""
+        felt = self._guard("emotion", feeling.result, None) if feeling else None
+        if felt and felt.manner:
+            self.history.manners[speaker] = felt.manner
+        return felt.probabilities if felt else None
+
     def _recognise(self, audio: Audio, features: Features) -> Transcript:
         if self.entrainer.recogniser is None or not features.voiced_s:
             return Transcript("")  # recognisers make up words for silence
@@ -368,20 +398,22 @@ class Conversation:
         if plan:
             came_out = {name: getattr(features, name) for name in SPOKEN}
         notes += realised.not_realised if realised else ()
+        feeling = self._feel("agent", audio) if len(audio.samples) else None
         return self._remember(
-            "agent", audio, text, features, (), start_s, plan=plan, realised=came_out, notes=notes
+            "agent", audio, text, features, (), start_s, feeling, plan=plan, realised=came_out, notes=notes
         )
 
     def _remember(
-        self, speaker: Literal["user", "agent"], audio: Any, text: str, features: Features, words: tuple[Word, ...],
-        start_s: float | None, **more: Any,
+        self, speaker: Who, audio: Any, text: str, features: Features, words: tuple[Word, ...],
+        start_s: float | None, feeling: Future[Felt] | None, **more: Any,
     ) -> Turn:  # fmt: skip
         if start_s is None or not math.isfinite(start_s):
             start_s = self.now_s
         duration_s = audio.duration_s if isinstance(audio, Audio) else 0.0
+        emotion = self._emotion(speaker, feeling)
         turn = Turn(
             speaker=speaker, start_s=start_s, end_s=start_s + duration_s, text=text, words=words,
-            features=features, fault=self._fault,
+            features=features, fault=self._fault, emotion=emotion,
             audio_file=self._guard("keeping audio", lambda: self._keep(speaker, audio), ""), **more,
         )  # fmt: skip
         turn = self.history.add(turn)

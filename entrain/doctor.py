@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from entrain.turn import Record
@@ -24,8 +25,15 @@ class Finding(Record):
     needed: bool = False
 
 
-def examine() -> list[Finding]:
-    """Try everything for real: speak, recognise, extract, open the devices. Takes a few seconds."""
+def examine(emotion: Path | None = None) -> list[Finding]:
+    """Try everything for real: speak, recognise, extract, open the devices; judge, with the model of emotion in that folder. Takes a
+    few seconds."""
+    mend = "give a folder that `entrain train emotion` wrote"
+    judge = [_try("emotion", lambda: _feel(emotion), mend)] if emotion else []
+    return [*_always(), *judge]
+
+
+def _always() -> list[Finding]:
     return [
         _try("Python", lambda: sys.version.split()[0], "install Python 3.11 or newer", needed=True),
         _try("features (Praat)", _praat, "pip install praat-parselmouth", needed=True),
@@ -140,6 +148,17 @@ def _vad() -> str:
     if speech_p < 0.5:
         raise RuntimeError(f"speech is given a probability of {speech_p:.2f}")
     return f"speech is given a probability of {speech_p:.2f}"
+
+
+def _feel(folder: Path) -> str:
+    from entrain.emotion import load_emotion
+    from entrain.tts import load_tts
+
+    model = load_emotion(folder)
+    felt = model.feel(load_tts("hibari").synthesise("The weather is nice today.").audio)
+    if felt.probabilities is None:
+        raise RuntimeError(f"speech can't be judged: {felt.why}")
+    return f"{model.name}: {', '.join(model.labels)}"
 
 
 def _wake() -> str:

@@ -28,7 +28,7 @@ from entrain.smart_turn import SmartTurn
 from entrain.tape import Tape
 from entrain.vad import VAD, load_vad
 from entrain.wake import Wake, Woken, load_wake
-from entrain.worker import Hearing, Worker
+from entrain.worker import Hearing
 
 Samples = NDArray[np.float32]  # (N,)
 
@@ -106,14 +106,21 @@ class Host(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """A conversation, or the process that measures turns."""
+
+    def listen(self, rate_hz: int) -> Hearing: ...
+
+
 class Ear:
     """One microphone's. `feed`, `press` and `let_go` may be called from any thread and return at once."""
 
     def __init__(
-        self, host: Host, ears: Ears, mouth: Mouth, worker: Worker, recogniser: Recogniser | None, rate_hz: int,
+        self, host: Host, ears: Ears, mouth: Mouth, listener: Listener, recogniser: Recogniser | None, rate_hz: int,
         hands_free: bool = True, partials: bool = True, echo_s: float = ECHO_S,
     ) -> None:  # fmt: skip
-        self.host, self.ears, self.mouth, self.worker, self.recogniser = host, ears, mouth, worker, recogniser
+        self.host, self.ears, self.mouth = host, ears, mouth
+        self.listener, self.recogniser = listener, recogniser
         self.hands_free, self.partials = hands_free, partials
         self.utterance: Utterance | None = None
         """The turn that is being spoken."""
@@ -236,7 +243,7 @@ class Ear:
         if self.utterance:
             return
         self.mouth.hold()  # at once: nobody wants to be talked over
-        self.utterance = Utterance(at_s, self.worker.listen(RATE_HZ), at_s)
+        self.utterance = Utterance(at_s, self.listener.listen(RATE_HZ), at_s)
         self._partial_s = at_s
         self.host.began()
 

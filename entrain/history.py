@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from entrain.emotion import Manner
 from entrain.normalize import Normalizer
-from entrain.turn import FEATURES, SCHEMA, Turn
+from entrain.turn import FEATURES, SCHEMA, Turn, Who
 
 MAX_TURNS = 2_000  # kept in memory, about two hours of talk; a store keeps them all
+MANNERS = TypeAdapter(dict[Who, Manner])
 
 
 class HistoryError(ValueError):
@@ -31,6 +33,8 @@ class History:
         self.n_forgotten = 0
         self.user = user or Normalizer.for_person()
         self.agent = agent or Normalizer.for_person()
+        self.manners: dict[Who, Manner] = {}
+        """Speaker → how they sound as a rule, where a model of emotion learns that."""
 
     def __len__(self) -> int:
         return self.n_forgotten + len(self.turns)
@@ -69,12 +73,13 @@ class History:
 
     def state(self) -> dict[str, Any]:
         """Everything but the turns, for JSON."""
+        manners = {"manners": MANNERS.dump_python(self.manners, mode="json")} if self.manners else {}
         return {
             "schema": SCHEMA,
             "id": self.id,
             "user": self.user.model_dump(mode="json"),
             "agent": self.agent.model_dump(mode="json"),
-        }
+        } | manners
 
     def to_json(self, turns: Iterable[Turn] | None = None) -> str:
         """The whole conversation as JSON (`turns`: all of them, where a store holds more than memory does)."""
@@ -107,9 +112,11 @@ class History:
                     "Upgrade entrain, or export it again from the version that wrote it."
                 )
             user, agent = (Normalizer.model_validate(state[speaker]) for speaker in ("user", "agent"))
+            manners = MANNERS.validate_python(state.get("manners", {}))
         except (KeyError, TypeError, ValidationError) as error:
             raise HistoryError(f"the record of this conversation is damaged: {error}") from error
         history = cls(conversation_id, user, agent)
+        history.manners = manners
         history.turns, history.n_forgotten = list(turns), n_forgotten
         for number, turn in enumerate(history.turns, n_forgotten):
             if len(turn.z) != len(FEATURES):

@@ -83,7 +83,7 @@ class Live:
         self._logged: set[str] = set()
         self._mouth = Mouth(self.out_rate_hz, lambda: self.now_s)
         self._ear = Ear(
-            self, ears or Ears.load(), self._mouth, talk.entrainer.worker, talk.entrainer.recogniser, rate_hz, hands_free, partials, echo_s,
+            self, ears or Ears.load(), self._mouth, talk, talk.entrainer.recogniser, rate_hz, hands_free, partials, echo_s,
         )  # fmt: skip
         self.state: State = "idle" if self._ear.asleep else "listening"
         self._jobs: queue.Queue[Utterance | str | None] = queue.Queue()

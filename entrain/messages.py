@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from entrain.conditioning import Realised
+from entrain.emotion import Manner
 from entrain.normalize import Normalizer, Register
 from entrain.targets import Targets
-from entrain.turn import Finite, Record, Turn
+from entrain.turn import Finite, Record, Turn, Who
 
 ID_PATTERN = r"^[A-Za-z0-9_.:\-]{1,200}$"
 StrategyName = Literal["neutral", "matching", "weighted", "neural"]
@@ -123,6 +124,9 @@ class Conversation(Record):
     id: str
     user: Normalizer
     agent: Normalizer
+    manners: dict[Who, Manner] = Field(
+        default={}, description="How each sounds as a rule, where a model of emotion is used."
+    )
     n_forgotten: int
     turns: tuple[Turn, ...]
     looked: dict[int, LookedAt] | None = Field(

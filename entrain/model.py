@@ -12,6 +12,7 @@ free running and ONNX.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
@@ -53,6 +54,9 @@ class ModelConfig(Record):
     attention: Attention = "single"
     """Over all turns so far; over own and partner's apart; over the partner's only; or none: the last state alone."""
 
+    emotion: tuple[str, ...] = ()
+    """Labels whose probabilities are read with each past turn, where a model of emotion judged it. None: emotions are not looked at."""
+
     hidden: int = Field(default=64, ge=2, le=2048)
     word_hidden: int = Field(default=32, ge=2, le=1024)
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -83,6 +87,8 @@ class ModelConfig(Record):
             raise ValueError(
                 'attention="none" never looks at past texts or sounds: leave words and mel out, or look ahead.'
             )
+        if len(set(self.emotion)) < len(self.emotion):
+            raise ValueError(f"emotion has a label twice: {', '.join(self.emotion)}.")
         for run, also in (
             ("train_on", "train_loss_on"),
             ("train_on", "teacher_force_on"),
@@ -93,6 +99,11 @@ class ModelConfig(Record):
                     f'{also}="both" needs {run}="both": only turns that are predicted can count.'
                 )
         return self
+
+    @property
+    def n_emotion(self) -> int:
+        """Width of what is known of a turn's emotion, as `emotion_of` tells it."""
+        return len(self.emotion) + 1 if self.emotion else 0
 
     @classmethod
     def of(cls, variant: str, **changes: object) -> ModelConfig:
@@ -123,6 +134,7 @@ class Batch:
     us: Tensor  # (B, T) bool
     real: Tensor  # (B, T) bool, False in the padding
     context: Tensor  # (B, T, 4) as CONTEXT
+    emotion: Tensor  # (B, T, E) as `emotion_of`; E is `config.n_emotion`
     shape: Tensor  # (B, T, 3) as SHAPE
     words: Tensor  # (W, word_dim), all turns' words one after the other: packed, not padded
     n_words: Tensor  # (B, T) how many of them belong to each turn
@@ -154,6 +166,7 @@ class Now(NamedTuple):
     valid: Tensor  # (B, 7) 0 or 1
     us: Tensor  # (B,) 1 for our own
     context: Tensor  # (B, 4)
+    emotion: Tensor  # (B, E)
     shape: Tensor  # (B, 3)
     words: Tensor  # (W, word_dim)
     n_words: Tensor  # (B,)
@@ -225,7 +238,8 @@ class Model(nn.Module):
         n_ahead = n_text if config.lookahead else 0
         n_attended = {"single": 1, "dual": 2, "partner": 1, "none": 0}[config.attention]
 
-        self.feature_encoder = nn.GRU(2 * N + 1 + len(CONTEXT), hidden, batch_first=True)
+        n_turn = 2 * N + 1 + len(CONTEXT) + config.n_emotion
+        self.feature_encoder = nn.GRU(n_turn, hidden, batch_first=True)
         self.word_encoder = TurnEncoder(config.word_dim, config.word_hidden, hidden) if config.words else None
         self.mel_encoder = TurnEncoder(MEL_BANDS, config.word_hidden, hidden) if config.mel else None
         if n_attended:
@@ -253,7 +267,8 @@ class Model(nn.Module):
     def forward(self, batch: Batch, on: Whose = "us") -> Predicted:
         """Predicts every turn that `on` names from the turns before it, as they are in the batch; the rest is 0. No loop over turns."""
         z, us = batch.z * batch.valid, batch.us.float()
-        states = self.feature_encoder(self.dropout(self._of_features(z, batch.valid, us, batch.context)))[0]
+        known = self._of_features(z, batch.valid, us, batch.context, batch.emotion)
+        states = self.feature_encoder(self.dropout(known))[0]
         before = F.pad(states, (0, 0, 1, 0))[:, :-1]  # (B, T, H) what was known when the turn began
         text, over_words = self._text(batch, before)
         turn = torch.cat([states, text, self._mel(batch, before)], -1)
@@ -283,7 +298,7 @@ class Model(nn.Module):
         return words, mel
 
     def foresee(self, state: State, now: Now, encoded: bool = False) -> Foresight:
-        """How the turn will be said, from the turns before it and its own text; its z, valid, context and mel are not looked at.
+        """How the turn will be said, from the turns before it and its own text; its z, valid, context, emotion and mel are not looked at.
         `encoded`: `now.words` and `now.mel` are what `encode` gave for them."""
         text, over_words = self._read(
             self.word_encoder, now.words, now.n_words, state.feature, now.shape, encoded
@@ -298,7 +313,7 @@ class Model(nn.Module):
     def observe(self, state: State, now: Now, foreseen: Foresight, encoded: bool = False) -> State:
         """The state after the turn, as it was really said. `foreseen`: what `foresee` gave for the words that were said."""
         heard, _ = self._read(self.mel_encoder, now.mel, now.n_mel, state.feature, encoded=encoded)
-        known = self._of_features(now.z * now.valid, now.valid, now.us, now.context)
+        known = self._of_features(now.z * now.valid, now.valid, now.us, now.context, now.emotion)
         feature = _cell(self.feature_encoder, self.dropout(known), state.feature)
         state = state._replace(feature=feature, decoder=foreseen.decoder)
         return self._remember(state, torch.cat([feature, foreseen.text, heard], -1), now.us)
@@ -335,8 +350,12 @@ class Model(nn.Module):
 
     # --- parts ----------------------------------------------------------------------------------------------------
 
-    def _of_features(self, z: Tensor, valid: Tensor, us: Tensor, context: Tensor) -> Tensor:
-        return torch.cat([z, valid.float(), us.view(*z.shape[:-1], 1), context], -1)
+    def _of_features(self, z: Tensor, valid: Tensor, us: Tensor, context: Tensor, emotion: Tensor) -> Tensor:
+        parts = [z, valid.float(), us.view(*z.shape[:-1], 1), context]
+        if self.config.emotion:  # else it may have any width: it is not looked at
+            known = emotion[..., -1:]
+            parts += [emotion[..., :-1] * known, known]
+        return torch.cat(parts, -1)
 
     def _ahead(self, before: Tensor, text: Tensor, us: Tensor) -> Tensor:
         """What is known when a turn begins, beside the attended history: (…, H + text + 1)."""
@@ -443,6 +462,13 @@ def context_of(
     return math.log1p(max(duration_s, 0.0)), pause_ratio, latency, float(overlap)
 
 
+def emotion_of(probabilities: Mapping[str, float] | None, labels: Sequence[str]) -> tuple[float, ...]:
+    """What a turn's emotion is to a model that knows these labels: the probability of each, and 1; all 0 where none is known. Empty
+    where the model has no labels."""
+    known = {label: p for label, p in (probabilities or {}).items() if label in labels}
+    return (*(known.get(label, 0.0) for label in labels), float(bool(known))) if labels else ()
+
+
 def shape_of(text: str) -> tuple[float, ...]:
     """A text's `SHAPE`; zeros where it has no words."""
     n_words, n_syllables = len(tokens(text)), count_syllables(text)
@@ -459,7 +485,7 @@ class Turns:
     def at(self, t: int) -> Now:
         b = self.batch
         return Now(
-            b.z[:, t], b.valid[:, t].float(), b.us[:, t].float(), b.context[:, t], b.shape[:, t],
+            b.z[:, t], b.valid[:, t].float(), b.us[:, t].float(), b.context[:, t], b.emotion[:, t], b.shape[:, t],
             _part(b.words, self.words_at, b.n_words, t), b.n_words[:, t],
             _part(b.mel, self.mel_at, b.n_mel, t), b.n_mel[:, t], self.on[:, t],
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """The trained model as a strategy: where it is confident it decides, elsewhere the weighted strategy does.
 
 What is predicted is how the conversation moves the way this very reply is said: the model's location given the turns as they sounded, less
-that given the same turns had all sounded as their speakers usually do. So words that everybody says slowly are not slowed twice (the
+that given the same turns had all sounded as their speakers usually do (and nobody had judged their emotions). So words that everybody says slowly are not slowed twice (the
 voice says them slowly already), and the other sign is disentrainment. `anchor="voice"` gives the plain location.
 """
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from entrain.history import History
-from entrain.model import Foresight, Now, State, context_of, shape_of
+from entrain.model import Foresight, Now, State, context_of, emotion_of, shape_of
 from entrain.strategy import Looked, Prediction, Strategy, Weighted
 from entrain.turn import FEATURES, Turn, Vector
 from entrain.weights import Trained, silent
@@ -114,6 +114,7 @@ class Neural:
             z=_row([v or 0.0 for v in turn.z]),
             valid=_row([float(v is not None) for v in turn.z]),
             context=_row(context_of(of.duration_s, of.pause_ratio, turn.latency_s, overlap)),
+            emotion=_row(emotion_of(turn.emotion, self.trained.model.config.emotion)),
         )
 
     def _now(self, text: str, us: bool) -> Now:
@@ -130,9 +131,12 @@ class Neural:
 
 
 def _twice(now: Now) -> Now:
-    """The turn, its words encoded, as it was and as if it had sounded as usual (z = 0)."""
+    """The turn, its words encoded, as it was and as if it had sounded as usual (z = 0, and of no emotion that is known)."""
     of_both = {name: value.repeat(2, *(1,) * (value.dim() - 1)) for name, value in now._asdict().items()}
-    both = Now(**of_both)._replace(z=torch.cat([now.z, torch.zeros_like(now.z)]))
+    usual = {
+        name: torch.cat([of, torch.zeros_like(of)]) for name, of in (("z", now.z), ("emotion", now.emotion))
+    }
+    both = Now(**of_both)._replace(**usual)
     # Of a turn without words (or sound) one row stands for none.
     return both._replace(
         words=both.words[: max(1, 2 * int(now.n_words))], mel=both.mel[: max(1, 2 * int(now.n_mel))]

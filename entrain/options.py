@@ -22,6 +22,10 @@ Strength = Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice 
 Profile = Annotated[Path | None, typer.Option(help="Profile of the voice, from `entrain voice`.")]
 ASR = Annotated[str, typer.Option(help="Recogniser: moonshine, whisper:NAME, or none.")]
 VAD = Annotated[str, typer.Option(help="Voice activity: silero, webrtc, energy or net:FOLDER.")]
+Emotion = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a model that `entrain train emotion` wrote: it then judges every turn."),
+]
 
 
 class Defaulted(TyperGroup):

@@ -53,8 +53,10 @@ def _random_turn(model: Model, generator: torch.Generator) -> Now:
     n_words, n_mel = torch.randint(LONGEST, (2, 1), generator=generator)
     words = normal(max(1, int(n_words)), model.config.word_dim)
     mel = normal(max(1, int(n_mel)), MEL_BANDS)
+    n_emotion = model.config.n_emotion
+    emotion = torch.cat([normal(1, max(n_emotion - 1, 0)), bits(1, min(n_emotion, 1))], 1)
     return Now(
-        normal(1, N), bits(1, N), bits(1), normal(1, len(CONTEXT)), normal(1, len(SHAPE)), words, n_words, mel, n_mel, bits(1)
+        normal(1, N), bits(1, N), bits(1), normal(1, len(CONTEXT)), emotion, normal(1, len(SHAPE)), words, n_words, mel, n_mel, bits(1)
     )  # fmt: skip
 
 

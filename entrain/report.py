@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -86,12 +87,13 @@ def write_report(
     columns = dict(zip(steering, zip(*aims.values(), strict=True), strict=False))  # dimension → its aims
     jinja: Any = Environment(loader=PackageLoader("entrain"), autoescape=True, undefined=StrictUndefined)
     jinja.trim_blocks = jinja.lstrip_blocks = True
-    jinja.globals.update(number=number, change=change, clock=clock, share=share)
+    jinja.globals.update(number=number, change=change, clock=clock, share=share, likeliest=likeliest)
     speakers = {name: Speaker.of([turn for turn in turns if turn.speaker == name]) for name in SPEAKERS}
     page = jinja.get_template("report.html").render(
         title=title, meta=meta, turns=turns, speakers=speakers, dimensions=steering, features=FEATURES,
         aims=aims, steered=steered(columns), players={i: player(sound) for i, sound in audio.items()},
         courses={d: Markup(drawn) for d, drawn in courses(turns).items()},
+        emotions=Markup(emotions(turns)), felt={name: felt(turns, name) for name in SPEAKERS},
         looked={i: (most_looked(look.turns), look.words) for i, look in looked.items()},
         scatters={d: Markup(drawn) for d, drawn in scatters(columns).items()},
     )  # fmt: skip
@@ -183,6 +185,20 @@ def clock(time_s: float) -> str:
     return f"{'−' if round(time_s) < 0 else ''}{whole // 60}:{whole % 60:02d}"
 
 
+def likeliest(emotion: Mapping[str, float] | None) -> str:
+    """The most probable, as in "angry 71%"; a dash where none is known."""
+    if not emotion:
+        return "–"
+    label = max(emotion, key=lambda label: emotion[label])
+    return f"{label} {share(emotion[label])}"
+
+
+def felt(turns: Sequence[Turn], speaker: str) -> dict[str, int]:
+    """In how many of the speaker's turns each emotion was the most probable, the commonest first."""
+    told = [turn.emotion for turn in turns if turn.speaker == speaker and turn.emotion]
+    return dict(Counter(max(emotion, key=lambda label: emotion[label]) for emotion in told).most_common())
+
+
 # --- In sound and pictures -----------------------------------------------------------------------------------------
 
 
@@ -208,8 +224,8 @@ def courses(turns: Sequence[Turn]) -> dict[Dimension, str]:
 
 
 def _course(turns: Sequence[Turn], d: Dimension, figure: Any) -> None:
-    per_unit = 60 if max(turn.end_s for turn in turns) > 180 else 1
-    size = 3.5 * min(1.0, (60 / len(turns)) ** 0.5)  # of markers: many turns need finer ones
+    unit, per_unit = _clock(turns)
+    size = _marker(turns)
     own, z = figure.subplots(2, 1, sharex=True)
     for speaker, (colour, marker) in SPEAKERS.items():
         mine = [turn for turn in turns if turn.speaker == speaker]
@@ -223,8 +239,42 @@ def _course(turns: Sequence[Turn], d: Dimension, figure: Any) -> None:
         z.plot(times, np.array(as_z, float), color=colour, marker=marker, markersize=size, linewidth=size / 3)
     z.axhline(0, color=FAINT, linewidth=1.2, zorder=1)
     own.set_ylabel(d.unit)
-    z.set(ylabel="z", xlabel="seconds" if per_unit == 1 else "minutes")
+    z.set(ylabel="z", xlabel=unit)
     figure.align_ylabels()
+
+
+def emotions(turns: Sequence[Turn]) -> str:
+    """How probable each emotion was over time, a strip for each label: svg; empty where no turn was judged."""
+    labels = list(dict.fromkeys(label for turn in turns for label in turn.emotion or {}))
+    return svg(partial(_strips, turns, labels), (8.8, 0.6 + 0.3 * len(labels)), "emotion") if labels else ""
+
+
+def _strips(turns: Sequence[Turn], labels: Sequence[str], figure: Any) -> None:
+    """The strip's height at a turn is the probability; a mark is the most probable one's."""
+    (unit, per_unit), axes, size = _clock(turns), figure.subplots(), _marker(turns)
+    for speaker, (colour, marker) in SPEAKERS.items():
+        mine = [turn for turn in turns if turn.speaker == speaker and turn.emotion]
+        middle = [(turn.start_s + turn.end_s) / 2 / per_unit for turn in mine]
+        width = [max(turn.end_s - turn.start_s, 0.0) / per_unit for turn in mine]
+        for row, label in enumerate(labels):
+            height = [0.8 * (turn.emotion or {}).get(label, 0.0) for turn in mine]
+            axes.bar(middle, height, width, bottom=-row - 0.4, color=colour, alpha=0.6)
+        best = [
+            -labels.index(max(turn.emotion, key=turn.emotion.__getitem__)) for turn in mine if turn.emotion
+        ]
+        axes.plot(middle, best, linestyle="", marker=marker, color=colour, markersize=size)
+    axes.set_yticks([-row for row in range(len(labels))], labels, parse_math=False)
+    axes.set(xlabel=unit, ylim=(0.5 - len(labels), 0.5))
+
+
+def _clock(turns: Sequence[Turn]) -> tuple[str, int]:
+    """What a plot's time is told in, and how many seconds that is."""
+    return ("minutes", 60) if max(turn.end_s for turn in turns) > 180 else ("seconds", 1)
+
+
+def _marker(turns: Sequence[Turn]) -> float:
+    """Size of markers: many turns need finer ones."""
+    return 3.5 * min(1.0, (60 / len(turns)) ** 0.5)
 
 
 def scatters(columns: Mapping[Dimension, Sequence[Aim]]) -> dict[Dimension, str]:

@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from entrain.discreet import quiet_logs
 from entrain.optional import require
-from entrain.options import ASR, TTS, VAD, Engine, Profile, console
+from entrain.options import ASR, TTS, VAD, Emotion, Engine, Profile, console
 from entrain.turn import Record
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Settings(Record):
     responding: str = "eliza"
     vad: str = "silero"
     wake: str | None = None
+    emotion: str | None = None
     limits: dict[str, Any] = Field(default_factory=dict[str, Any])
 
     def agent(self) -> Entrainer:
@@ -68,6 +69,7 @@ class Settings(Record):
         agent = Entrainer.load(
             self.tts, self.strategy, self.strength, recogniser=None if self.asr == "none" else self.asr,
             store=self.store, engine=self.engine, voice=self.voice, keep_audio=self.keep_audio,
+            emotion=self.emotion,
         )  # fmt: skip
         warm(agent)
         return agent
@@ -140,6 +142,7 @@ def serve(
     asr: ASR = "moonshine",
     vad: VAD = "silero",
     wake: Annotated[str | None, typer.Option(help="Live talks begin asleep until this word is said.")] = None,
+    emotion: Emotion = None,
     keep_audio: Annotated[Path | None, typer.Option(help="Folder, only if sound shall be kept.")] = None,
     live: Annotated[int, typer.Option(min=1, help="Live talks at once, in each worker.")] = 32,
     requests_per_s: Annotated[float, typer.Option(min=0.1, help="Of one client.")] = 50,
@@ -157,7 +160,8 @@ def serve(
     settings: dict[str, Any] = {
         "tts": tts, "strategy": strategy, "strength": strength, "engine": engine, "asr": asr, "store": store,
         "responding": responder, "vad": vad, "wake": wake, "voice": str(voice) if voice else None,
-        "keep_audio": str(keep_audio) if keep_audio else None, "limits": limits,
+        "keep_audio": str(keep_audio) if keep_audio else None, "emotion": str(emotion) if emotion else None,
+        "limits": limits,
     }  # fmt: skip
     port = port or _free_port(host)
     try:

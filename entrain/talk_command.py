@@ -16,7 +16,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from entrain.options import ASR, TTS, VAD, Engine, Profile, Strength, check_register, clear_errors, console
+from entrain.options import (
+    ASR,
+    TTS,
+    VAD,
+    Emotion,
+    Engine,
+    Profile,
+    Strength,
+    check_register,
+    clear_errors,
+    console,
+)
 
 if TYPE_CHECKING:
     from entrain.conversation import Entrainer
@@ -44,6 +55,7 @@ def talk(
     voice: Profile = None,
     asr: ASR = "moonshine",
     vad: VAD = "silero",
+    emotion: Emotion = None,
     input_: Annotated[str | None, typer.Option("--input", help="Microphone: number or part of its name.")] = None,
     output: Annotated[str | None, typer.Option("--output", help="Loudspeaker: number or part of its name.")] = None,
     list_devices: Annotated[bool, typer.Option("--devices", help="List the devices, and end.")] = False,
@@ -96,7 +108,7 @@ def talk(
         with _no_interrupts():
             agent = Entrainer.load(
                 tts, strategy, strength, recogniser=None if asr == "none" else asr, store=store, engine=engine,
-                voice=voice, keep_audio=out / "audio" if keep_audio else None,
+                voice=voice, keep_audio=out / "audio" if keep_audio else None, emotion=emotion,
             )  # fmt: skip
         with agent:
             page = _hold(

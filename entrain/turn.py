@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA = "entrain-1"
 FEATURES = ("f0_mean_st", "f0_range_st", "level_db", "rate_syll_s", "jitter", "shimmer", "nhr")
 
+Who = Literal["user", "agent"]
 Vector = NDArray[np.float64]  # (7,), in the order of FEATURES
 Mask = NDArray[np.bool_]  # (7,)
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -77,7 +78,7 @@ class Features(Record):
 class Turn(Record):
     """One speaker's stretch of talk. Times are seconds from the conversation's start."""
 
-    speaker: Literal["user", "agent"]
+    speaker: Who
     start_s: Finite
     end_s: Finite
     text: str = ""
@@ -91,6 +92,8 @@ class Turn(Record):
     """Agent only: what was aimed at, by target name."""
     realised: dict[str, Finite | None] | None = None
     """Agent only: what came out, by the same names."""
+    emotion: dict[str, Finite] | None = None
+    """Label → probability, where a model of emotion judged the turn."""
     notes: tuple[str, ...] = ()
     """What a cap or step limit held back, and what the engine could not realise."""
     fault: str = ""

@@ -224,6 +224,7 @@ def silent(model: Model, n: int = 1) -> Now:
     zeros, none = torch.zeros, torch.zeros(1, dtype=torch.long)
     words = zeros(n, model.config.word_dim)
     return Now(
-        zeros(1, N), zeros(1, N), zeros(1), zeros(1, len(CONTEXT)), zeros(1, len(SHAPE)), words, none + n,
+        zeros(1, N), zeros(1, N), zeros(1), zeros(1, len(CONTEXT)), zeros(1, model.config.n_emotion),
+        zeros(1, len(SHAPE)), words, none + n,
         zeros(n, MEL_BANDS), none + n, torch.ones(1),
     )  # fmt: skip

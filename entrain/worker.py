@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrain.audio import Audio, AudioError
+from entrain.emotion import Emotion, Felt, Manner, load_emotion
 from entrain.prosody import Extractor, with_text
 from entrain.turn import Features, Word
 
@@ -29,6 +32,14 @@ T = TypeVar("T")
 
 MAX_OPEN_TURNS = 200
 _turns: dict[int, Extractor] = {}  # in the worker process only: the turns being spoken
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A model of emotion, by its folder, and what it knows of the speaker."""
+
+    folder: str
+    manner: Manner | None = None
 
 
 class Worker:
@@ -68,9 +79,13 @@ class Worker:
         except BrokenProcessPool:
             return self.submit(function, *args).result()
 
-    def listen(self, rate_hz: int) -> Hearing:
-        """Begin a turn that is being spoken."""
-        return Hearing(self, next(self._ids), rate_hz)
+    def feel(self, judge: Judge, audio: Audio) -> Future[Felt]:
+        """Begin to judge a turn's emotion."""
+        return self.submit(_feel, judge, audio)
+
+    def listen(self, rate_hz: int, judge: Judge | None = None) -> Hearing:
+        """Begin a turn that is being spoken; `judge`: who is going to tell its emotion, if anybody is."""
+        return Hearing(self, next(self._ids), rate_hz, judge)
 
     def close(self) -> None:
         """End the process; what it was still doing is lost."""
@@ -88,10 +103,11 @@ class Worker:
 class Hearing:
     """A turn being heard: `feed` it as audio comes (returns at once), then `finish`; or `drop` it."""
 
-    def __init__(self, worker: Worker, turn_id: int, rate_hz: int) -> None:
-        self.worker, self.turn_id, self.rate_hz = worker, turn_id, rate_hz
+    def __init__(self, worker: Worker, turn_id: int, rate_hz: int, judge: Judge | None = None) -> None:
+        self.worker, self.turn_id, self.rate_hz, self.judge = worker, turn_id, rate_hz, judge
         self._chunks: list[NDArray[np.float32]] = []
         self._glance: tuple[int, Future[Features | None]] | None = None  # of so many samples
+        self._felt: tuple[int, Future[Felt]] | None = None
         self._warned = False
 
     def feed(self, samples: NDArray[np.float32]) -> None:
@@ -118,8 +134,16 @@ class Hearing:
 
     def glance(self) -> None:
         """Begin to measure what was heard so far (returns at once): at a pause that may be the turn's end. If nothing more
-        is fed, `finish` has it already."""
+        is fed, `finish` has it already, and `feel` what it felt like."""
         self._glance = self.n_samples, self.worker.submit(_so_far, self.turn_id, self.n_samples)
+        if self.judge:
+            self._felt = self.n_samples, self.worker.feel(self.judge, self.audio)
+
+    def feel(self, judge: Judge) -> Future[Felt]:
+        """Begin to judge the whole turn's emotion; at a glance it was begun already."""
+        if self._felt and (self._felt[0], self.judge) == (self.n_samples, judge):
+            return self._felt[1]
+        return self.worker.feel(judge, self.audio)
 
     def finish(self, text: str = "", words: Iterable[Word] = ()) -> Features:
         """The turn's features. If the process died in the middle, a fresh one hears the turn again from its start."""
@@ -192,6 +216,20 @@ def _hear_again(audio: Audio, text: str, words: tuple[Word, ...]) -> Features:
     extractor = Extractor(audio.rate_hz)
     extractor.feed(audio.samples)
     return extractor.finish(text, words)
+
+
+def _feel(judge: Judge, audio: Audio) -> Felt:
+    return _emotion(judge.folder).feel(audio, judge.manner)
+
+
+@lru_cache(maxsize=2)
+def _emotion(folder: str) -> Emotion:
+    return load_emotion(folder)
+
+
+def labels_of(folder: str) -> tuple[str, ...]:
+    """Of the model of emotion there, which is loaded."""
+    return _emotion(folder).labels
 
 
 def _drop(turn_id: int) -> None:

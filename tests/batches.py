@@ -16,6 +16,7 @@ WORD_DIM, HIDDEN, WORD_HIDDEN = (
     12,
     5,
 )  # each unlike the others, and unlike 7 features, 4 of context, 3 of shape
+LABELS = ("angry", "happy", "neutral", "sad", "tired")
 
 
 def config_of(variant: str, **changes: object) -> ModelConfig:
@@ -45,10 +46,16 @@ def batch_of(*n_turns: int, seed: int = 0) -> Batch:
     n_words, n_mel = (torch.randint(0, most, (b, t), generator=draw) for most in (7, 5))
     return Batch(
         z=noise(b, t, N), valid=noise(b, t, N) > -0.8, target=noise(b, t, N), us=noise(b, t) > 0, real=real,
-        context=noise(b, t, len(CONTEXT)), shape=noise(b, t, len(SHAPE)),
+        context=noise(b, t, len(CONTEXT)), emotion=emotions(b, t, draw), shape=noise(b, t, len(SHAPE)),
         words=noise(int(n_words.sum()), WORD_DIM), n_words=n_words,
         mel=noise(int(n_mel.sum()), MEL_BANDS), n_mel=n_mel,
     )  # fmt: skip
+
+
+def emotions(b: int, t: int, draw: torch.Generator) -> Tensor:
+    """(b, t, 6): noise where not known, too."""
+    noise = torch.randn((b, t, len(LABELS) + 1), generator=draw, dtype=torch.float64)
+    return torch.cat([noise[..., 1:], (noise[..., :1] > -0.3).double()], -1)
 
 
 def kept(batch: Batch, keep: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,7 +83,7 @@ def dialogue(
         speaker=np.array(speaker), z=np.where(valid, z, 0), valid=valid,
         target=np.asarray(z if target is None else target, np.float32),
         context=np.array([context_of(1.0 + t, 0.0, 0.1, False) for t in range(len(z))], np.float32),
-        shape=np.array([shape_of(text) for text in texts], np.float32),
+        emotion=np.zeros((len(z), 0), np.float32), shape=np.array([shape_of(text) for text in texts], np.float32),
         rows=np.concatenate([rows for rows, _ in found]), forms=np.concatenate([forms for _, forms in found]),
         n_words=np.array([len(rows) for rows, _ in found]), mel=np.zeros((0, 160), np.float16),
         n_mel=np.zeros(len(z), np.int64), texts=texts, start_s=np.arange(len(z), dtype=float),

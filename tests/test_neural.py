@@ -92,7 +92,7 @@ def as_dialogue(history: History, reply: str) -> Dialogue:
         corpus="", id="", group="", names=("user", "agent"), speaker=np.array([*agent, True]).astype(int),
         z=np.vstack([z, blank]), valid=np.vstack([valid, blank > 0]), target=np.vstack([z, blank]),
         context=np.array([*context, (0.0,) * 4], np.float32),
-        shape=np.array([shape_of(text) for text in texts], np.float32),
+        emotion=np.zeros((len(texts), 0), np.float32), shape=np.array([shape_of(text) for text in texts], np.float32),
         rows=np.concatenate([r for r, _ in found]), forms=np.concatenate([f for _, f in found]),
         n_words=np.array([len(r) for r, _ in found]), mel=np.zeros((0, MEL_BANDS), np.float16),
         n_mel=np.zeros(len(texts), int), texts=tuple(texts), start_s=np.arange(len(texts), dtype=float),

@@ -336,6 +336,7 @@ def test_the_graph_asks_for_nothing_that_it_does_not_read(exported: tuple[Traine
     config, session = exported[0].model.config, exported[1]
     unread = set() if config.words else {"words", "n_words", "shape"}
     unread |= set() if config.mel else {"mel", "n_mel"}
+    unread |= set() if config.emotion else {"emotion"}
     assert {i.name for i in session.get_inputs()} == set(INPUTS) - unread
     assert [o.name for o in session.get_outputs()] == list(OUTPUTS)
 
@@ -351,7 +352,7 @@ def test_the_graph_says_what_it_is_of(exported: tuple[Trained, Any]) -> None:
 def test_silence_is_a_turn_of_which_nothing_is_known() -> None:
     model = model_of("mel")
     now = silent(model, 3)
-    assert [len(part) for part in now] == [1, 1, 1, 1, 1, 3, 1, 3, 1, 1]
+    assert [len(part) for part in now] == [1, 1, 1, 1, 1, 1, 3, 1, 3, 1, 1]
     assert not any(
         part.any() for name, part in now._asdict().items() if name not in ("n_words", "n_mel", "on")
     )

@@ -41,8 +41,8 @@ def check_version(metadata: dict[bytes, bytes], name: str | Path) -> None:
 
 
 def check_columns(table: Any, name: str | Path) -> None:
-    """Each column once, of its type; `mel` may be absent."""
-    known = schema(mel=True)
+    """Each column once, of its type; `mel` and `emotion` may be absent."""
+    known = schema(mel=True, emotion=True)
     for column in (*REQUIRED, *NULLABLE):
         if column not in table.column_names:
             raise TableError(f"{name} has no column {column!r}. Make it again with: entrain prepare")
@@ -66,8 +66,16 @@ def check_values(table: Any, name: str | Path) -> None:
     for column in (*NULLABLE, "start_s", "end_s", "duration_s", "pause_ratio"):
         bad = pc.invert(pc.is_finite(table[column]))
         refuse(bad, f"{column} is NaN or infinite; what is missing is null")
+    if "emotion" in table.column_names:
+        refuse(_improbable(table["emotion"]), "emotion has something that is no probability, 0 to 1")
     refuse(pc.less(table["start_s"], 0.0), "start_s is negative")
     refuse(pc.less(table["end_s"], table["start_s"]), "end_s is before start_s")
+
+
+def _improbable(cells: Any) -> NDArray[np.bool_]:
+    """Which rows `(N,)` have a probability that is none."""
+    told = [[p for _, p in cell or []] for cell in cells.to_pylist()]
+    return np.array([any(p is None or not 0 <= p <= 1 for p in of) for of in told], bool)
 
 
 def check_order(table: Any, name: str | Path) -> None:

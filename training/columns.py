@@ -50,14 +50,21 @@ MEL_SHAPE = (
 )
 
 
+EMOTION = pa.map_(pa.string(), pa.float64())
+"""Label → probability; null where the turn was not judged, and `missing` says why under "emotion"."""
+
+
 class TableError(ValueError):
     """The table can't be used; the message names the file and row, and says what to do."""
 
 
-def schema(mel: bool = False, **metadata: str) -> Any:
-    """The columns in their order as a `pyarrow.Schema`; with `mel` the binary column, null where there is no audio."""
+def schema(mel: bool = False, emotion: bool = False, **metadata: str) -> Any:
+    """The columns in their order as a `pyarrow.Schema`; with `mel` the binary column, null where there is no audio, with `emotion`
+    that of `EMOTION`."""
     fields = [pa.field(name, kind, nullable=False) for name, kind in REQUIRED.items()]
     fields += [pa.field(name, pa.float64()) for name in NULLABLE]
+    if emotion:
+        fields.append(pa.field("emotion", EMOTION))
     if mel:
         fields.append(pa.field("mel", pa.binary(), metadata={"shape": MEL_SHAPE}))
     return pa.schema(fields, {"schema": SCHEMA, "table_version": str(TABLE_VERSION), **metadata})

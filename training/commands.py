@@ -38,6 +38,12 @@ def prepare(
     mel: Annotated[
         bool, typer.Option("--mel", help="Log-Mel spectrograms too, for the variant mel.")
     ] = False,
+    emotion: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a model that `entrain train emotion` wrote: it judges every turn that can be heard."
+        ),
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first so many conversations only.")] = None,
     engine: Annotated[str, typer.Option(help="local: processes here; ray: a cluster.")] = "local",
@@ -68,7 +74,7 @@ def prepare(
         if address and engine == "local":
             raise ValueError("--address is for a Ray cluster; give --engine ray with it.")
         run = partial(local, jobs=jobs) if engine == "local" else partial(on_ray, jobs=jobs, address=address)
-        settings = Settings(cast("Profile", profile), mel)
+        settings = Settings(cast("Profile", profile), mel, str(emotion.absolute()) if emotion else "")
         with Progress(console, limit, hidden=as_json) as progress:
             try:
                 summary = prepared(corpus, out, layout, settings, run, limit, progress.show)
@@ -117,6 +123,12 @@ def train(
     normalise: Annotated[
         str | None, typer.Option(help="causal; or conversation, as published tables.")
     ] = None,
+    emotion: Annotated[
+        bool,
+        typer.Option(
+            "--emotion", help="Read the emotions that the tables tell (`entrain prepare --emotion`)."
+        ),
+    ] = False,
     vectors: Annotated[str | None, typer.Option(help="Word vectors: .txt, .vec (.gz) or .bin.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same model (0).")] = None,
     setting: Annotated[
@@ -151,10 +163,13 @@ def train(
         changes = given(setting, **named) | _teacher(teacher)
         for package in ("pyarrow.parquet", "lightning", "tensorboard"):
             require(package, TRAIN, ValueError)
+        from entrain_training.data import emotions_in
         from entrain_training.run import again
         from entrain_training.train import Training, fit, is_first
 
         paths = [str(table) for table in tables or []]
+        if emotion:
+            changes["emotion"] = emotions_in(paths) if paths else []
         if resume:
             out, paths, settings = resume, *again(resume, paths, changes)
         else:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from entrain.model import MEL_BANDS, Batch, Whose, context_of, shape_of
+from entrain.model import MEL_BANDS, Batch, Whose, context_of, emotion_of, shape_of
 from entrain.turn import FEATURES
 from entrain.words import Words
 from entrain_training.columns import TableError
@@ -54,6 +54,7 @@ class Dialogue:
     valid: NDArray[np.bool_]  # (T, 7)
     target: Array  # (T, 7) z by what was known of the speaker before the turn
     context: Array  # (T, 4)
+    emotion: Array  # (T, E) as `entrain.model.emotion_of`
     shape: Array  # (T, 3)
     rows: NDArray[np.int32]  # (W,) of the word table
     forms: Array  # (W, 2)
@@ -87,19 +88,21 @@ class Side:
 
 def read_dialogues(
     paths: Sequence[str | Path], words: Words, normalise: Literal["causal", "conversation"] = "causal",
-    mel: bool = False,
+    mel: bool = False, emotion: Sequence[str] = (),
 ) -> list[Dialogue]:  # fmt: skip
-    """The conversations of prepared tables (`entrain prepare`), in the tables' order. Raises `TableError` for damaged tables, those
-    that have no value at all, and a conversation that two of them have."""
+    """The conversations of prepared tables (`entrain prepare`), in the tables' order. `emotion`: the labels to be read,
+    unknown where a table has no emotions. Raises `TableError` for damaged tables, those that have no value at all, and a conversation
+    that two of them have."""
     found: list[Dialogue] = []
     for path in paths:
         table, before = read_table(path, mel), len(found)
         if mel and "mel" not in table.column_names:
             raise TableError(f"{path} has no Mel-spectrograms; make it with `entrain prepare --mel`.")
-        table = table.select([*COLUMNS, *(["mel"] if mel else [])])
+        emotions = ["emotion"] if emotion and "emotion" in table.column_names else []
+        table = table.select([*COLUMNS, *emotions, *(["mel"] if mel else [])])
         for start, stop in conversations(table):
             rows = table.slice(start, stop - start).to_pydict()
-            found.append(_dialogue(rows, words, normalise, mel))
+            found.append(_dialogue(rows, words, normalise, mel, emotion))
         if not any(d.valid.any() for d in found[before:]):
             raise TableError(
                 f"{path} has no value of any feature: nothing can be learnt. Its column `missing` says why."
@@ -112,7 +115,9 @@ def read_dialogues(
     return found
 
 
-def _dialogue(rows: dict[str, list[Any]], words: Words, normalise: str, mel: bool) -> Dialogue:
+def _dialogue(
+    rows: dict[str, list[Any]], words: Words, normalise: str, mel: bool, emotion: Sequence[str]
+) -> Dialogue:
     names = tuple(dict.fromkeys(rows["speaker"]))
     speaker = np.array([names.index(name) for name in rows["speaker"]])
     z, valid = _values(rows, "z_")
@@ -132,6 +137,7 @@ def _dialogue(rows: dict[str, list[Any]], words: Words, normalise: str, mel: boo
         corpus=rows["corpus"][0], id=rows["conv"][0], group=rows["group"][0] or "", names=names, speaker=speaker,
         z=z, valid=valid, target=target,
         context=np.array([context_of(*turn) for turn in of_turn], np.float32),
+        emotion=_emotions(rows.get("emotion") or [None] * len(text), emotion),
         shape=np.array([shape_of(text) for text in rows["text"]], np.float32),
         rows=np.concatenate([r for r, _ in text]), forms=np.concatenate([f for _, f in text]),
         n_words=np.array([len(r) for r, _ in text]),
@@ -146,6 +152,26 @@ def _values(rows: dict[str, list[Any]], prefix: str) -> tuple[Array, NDArray[np.
     columns = [rows[prefix + name] for name in FEATURES]
     valid = np.array([[v is not None for v in column] for column in columns]).T
     return np.array([[v or 0.0 for v in column] for column in columns], np.float32).T.copy(), valid
+
+
+def _emotions(cells: Sequence[list[tuple[str, float]] | None], labels: Sequence[str]) -> Array:
+    """Of each turn, as `emotion_of` has it: (T, E)."""
+    rows = [emotion_of(dict(cell or []), labels) for cell in cells]
+    return np.array(rows, np.float32).reshape(len(rows), -1)
+
+
+def emotions_in(paths: Sequence[str | Path]) -> list[str]:
+    """The labels of the emotions that prepared tables have, sorted. Raises `TableError` where none has any."""
+    tables = [read_table(path, mel=False) for path in paths]
+    cells = [
+        cell for table in tables if "emotion" in table.column_names for cell in table["emotion"].to_pylist()
+    ]
+    labels = sorted({label for cell in cells for label, _ in cell or []})
+    if not labels:
+        raise TableError(
+            f"none of {', '.join(map(str, paths))} tells a turn's emotion. Make them with: entrain prepare --emotion MODEL"
+        )
+    return labels
 
 
 def _simulated(rows: dict[str, list[Any]]) -> frozenset[str]:
@@ -186,7 +212,7 @@ def collate(sides: Sequence[Side], words: Words) -> Batch:
     mel = np.concatenate([_spoken(d.mel, d.n_mel, part) for d, _, part in cut]).astype(np.float32)
     return Batch(
         z=pad("z"), valid=pad("valid"), target=pad("target"), us=speaker == us[:, None], real=speaker >= 0,
-        context=pad("context"), shape=pad("shape"), words=torch.from_numpy(words.look_up(rows, forms)),
+        context=pad("context"), emotion=pad("emotion"), shape=pad("shape"), words=torch.from_numpy(words.look_up(rows, forms)),
         n_words=pad("n_words"), mel=torch.from_numpy(mel), n_mel=pad("n_mel"),
     )  # fmt: skip
 

@@ -6,9 +6,11 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from entrain.audio import Audio
+from entrain.emotion import Felt, Manner, load_emotion
 from entrain.normalize import Normalizer
 from entrain.prosody import Profile, extract, with_text
 from entrain.syllables import count_syllables
@@ -24,6 +26,9 @@ class Settings:
 
     profile: Profile = "entrain-1"
     mel: bool = False
+    emotion: str = field(default="", repr=False)
+    """Folder of a model of emotion that judges every turn. Its content counts for what was made from it (`parts.fingerprint`), not its
+    place."""
 
 
 @dataclass
@@ -47,16 +52,18 @@ def measure(conversation: Conversation, settings: Settings = Settings()) -> Meas
             raise CorpusError(f"{conversation.id}, turn {number} of {turn.speaker}: {times} is no time")
     found = Measured()
     people: dict[str, Normalizer] = {}
+    judge = Judge(settings.emotion) if settings.emotion else None
     whole = {"corpus": conversation.corpus, "conv": conversation.id, "group": conversation.group}
     with Recordings(conversation) as recordings:
         of_turns = zip(conversation.turns, latencies(conversation.turns), strict=True)
         for number, (turn, latency_s) in enumerate(of_turns):
-            asked = turn.features is None or settings.mel
+            asked = turn.features is None or settings.mel or judge
             audio, why = recordings.of(turn) if asked else (None, "")
             features = features_of(turn, audio, why, settings)
             before = people.get(turn.speaker) or Normalizer.for_person()
             after = people[turn.speaker] = before.observe(features)
-            row = whole | {"turn": number, "latency_s": latency_s} | _said(turn) | _heard(features)
+            felt = judge.feel(turn.speaker, audio, why) if judge else None
+            row = whole | {"turn": number, "latency_s": latency_s} | _said(turn) | _heard(features, felt)
             row |= _columns("z_", *after.z(features)) | _columns("target_", *before.z(features))
             if settings.mel:
                 row["mel"] = None if audio is None else log_mel(audio).tobytes()
@@ -64,6 +71,25 @@ def measure(conversation: Conversation, settings: Settings = Settings()) -> Meas
             found.audio_s += audio.duration_s if audio is not None else 0.0
         found.notes = recordings.notes
     return found
+
+
+class Judge:
+    """A model of emotion, and what it has learnt of each speaker of a conversation."""
+
+    def __init__(self, folder: str) -> None:
+        self.model = model_of_emotion(folder)
+        self.manners: dict[str, Manner | None] = {}
+
+    def feel(self, speaker: str, audio: Audio | None, why: str) -> Felt:
+        """One turn, after the speaker's earlier ones; `why` there is no audio."""
+        if audio is None:
+            return Felt(None, None, why)
+        felt = self.model.feel(audio, self.manners.get(speaker))
+        self.manners[speaker] = felt.manner or self.manners.get(speaker)
+        return felt
+
+
+model_of_emotion = lru_cache(maxsize=2)(load_emotion)
 
 
 def features_of(turn: Spoken, audio: Audio | None, why: str, settings: Settings = Settings()) -> Features:
@@ -104,16 +130,25 @@ def _said(turn: Spoken) -> dict[str, Any]:
     }
 
 
-def _heard(features: Features) -> dict[str, Any]:
+def _heard(features: Features, felt: Felt | None) -> dict[str, Any]:
     """What was never set is not known, and null."""
     known = features.model_dump(exclude_unset=True)
     row = {name: known.get(name) for name in (*FEATURES, "speech_s", "voiced_s", "clipped_ratio")}
-    return row | {
-        "duration_s": features.duration_s,
-        "pause_ratio": features.pause_ratio if "speech_s" in known else 0.0,
-        "rate_source": features.rate_source,
-        "missing": json.dumps({name: features.missing[name] for name in FEATURES if row[name] is None}),
-    }
+    missing = {name: features.missing[name] for name in FEATURES if row[name] is None}
+    emotion: dict[str, Any] = {}
+    if felt:
+        emotion["emotion"] = list(felt.probabilities.items()) if felt.probabilities else None
+        missing |= {} if felt.probabilities else {"emotion": felt.why}
+    return (
+        row
+        | {
+            "duration_s": features.duration_s,
+            "pause_ratio": features.pause_ratio if "speech_s" in known else 0.0,
+            "rate_source": features.rate_source,
+            "missing": json.dumps(missing),
+        }
+        | emotion
+    )
 
 
 def _columns(prefix: str, values: Vector, valid: Mask) -> dict[str, float | None]:

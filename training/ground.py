@@ -36,16 +36,16 @@ class Ground:
     def find(self, run: Run, part: str) -> Pooled | None:
         """The same; None where there are none."""
         config = run.trained.model.config
-        return self._pooled(run.split[part], config.normalise, config.mel)
+        return self._pooled(run.split[part], config.normalise, config.mel, config.emotion)
 
-    def _pool(self, ids: Ids, normalise: Any, mel: bool) -> Pooled | None:
-        known = self._dialogues(normalise, mel)
+    def _pool(self, ids: Ids, normalise: Any, mel: bool, emotion: tuple[str, ...]) -> Pooled | None:
+        known = self._dialogues(normalise, mel, emotion)
         there = [known[name] for name in ids if name in known]
         return Pooled.of(there) if there else None
 
-    def _read(self, normalise: Any, mel: bool) -> dict[tuple[str, str], Dialogue]:
+    def _read(self, normalise: Any, mel: bool, emotion: tuple[str, ...]) -> dict[tuple[str, str], Dialogue]:
         try:
-            dialogues = read_dialogues(self.tables, self.words, normalise, mel)
+            dialogues = read_dialogues(self.tables, self.words, normalise, mel, emotion)
         except ValueError as error:
             raise EvaluationError(str(error)) from error
         return {(d.corpus, d.id): d for d in dialogues}

@@ -11,6 +11,7 @@ import io
 import re
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def make(task: Task) -> Made:
             fingerprint=task.fingerprint, n_turns=len(found.rows), audio_s=found.audio_s,
             cpu_s=time.process_time() - started_s, notes=tuple(found.notes),
         )  # fmt: skip
-        columns = schema(task.settings.mel, part=told.model_dump_json())
+        columns = schema(task.settings.mel, bool(task.settings.emotion), part=told.model_dump_json())
         table = pa.Table.from_pylist(found.rows, columns)
         check(table, task.conversation.id)
         file = io.BytesIO()
@@ -110,7 +111,17 @@ def fingerprint(conversation: Conversation, settings: Settings) -> str:
         (speaker, channel, *_stamp(path)) for speaker, (path, channel) in sorted(conversation.audio.items())
     ]
     versions = (SCHEMA, TABLE_VERSION, entrain.__version__)
-    return _sha256((versions, settings, conversation.group, conversation.turns, audio))
+    emotion = (_content(settings.emotion),) if settings.emotion else ()
+    return _sha256((versions, settings, conversation.group, conversation.turns, audio, *emotion))
+
+
+@lru_cache(maxsize=4)
+def _content(folder: str) -> str:
+    """Of a model of emotion: what it is, wherever it lies."""
+    files = [
+        path for path in sorted(Path(folder).iterdir()) if path.suffix in (".json", ".safetensors", ".onnx")
+    ]
+    return _sha256([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files])
 
 
 def told_by(path: Path) -> Told | None:

@@ -19,7 +19,7 @@ from entrain.turn import FEATURES, SCHEMA
 from entrain_training.columns import TABLE_VERSION
 from entrain_training.corpora import Conversation, guess_layout, read_corpus
 from entrain_training.engines import Engine, local
-from entrain_training.features import Settings
+from entrain_training.features import Settings, model_of_emotion
 from entrain_training.parts import Made, Task, Told, failed, task_of, told_by
 from entrain_training.table import FILE, replacing, write_table
 from entrain_training.tally import Tally
@@ -68,6 +68,8 @@ class Run:
     def __init__(self, out: Path, settings: Settings, report: Report) -> None:
         self.out, self.settings, self.report = out, settings, report
         self.tally = Tally()
+        if settings.emotion:
+            model_of_emotion(settings.emotion)  # that there is none is known before anything is measured
         self._done: dict[Path, bool] = {}  # of each part, in the corpus's order
         with self._writing():
             (out / "parts").mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,9 @@ class Run:
         """The parts become the table, beside which the summary is written and returned."""
         parts = [path for path, done in self._done.items() if done]
         with self._writing():
-            write_table(map(_read_part, parts), self.out / FILE, self.settings.mel)
+            write_table(
+                map(_read_part, parts), self.out / FILE, self.settings.mel, bool(self.settings.emotion)
+            )
             for leftover in self.out.rglob(".*.parquet.*.tmp"):  # of runs that were killed while they wrote
                 leftover.unlink()
             summary = about | _versions(self.settings) | self.tally.summary() | _contents(self.out / FILE)
@@ -135,19 +139,22 @@ def _read_part(path: Path) -> Any:
 
 
 def _versions(settings: Settings) -> dict[str, Any]:
+    emotion = {"emotion": model_of_emotion(settings.emotion).name} if settings.emotion else {}
     return {
         "entrain": entrain.__version__,
         "schema": SCHEMA,
         "table_version": TABLE_VERSION,
         "profile": settings.profile,
         "mel": settings.mel,
-    }
+    } | emotion
 
 
 def _contents(path: Path) -> dict[str, Any]:
     """What a finished table holds: turns a corpus, values a feature, and why the others are missing."""
-    table = pq.read_table(path, columns=["corpus", "speaker", "missing", *FEATURES])
-    why: dict[str, Counter[str]] = {name: Counter() for name in FEATURES}
+    optional = ("emotion",) if "emotion" in pq.read_schema(path).names else ()
+    names = (*FEATURES, *optional)
+    table = pq.read_table(path, columns=["corpus", "speaker", "missing", *names])
+    why: dict[str, Counter[str]] = {name: Counter() for name in names}
     for told in table["missing"].value_counts().to_pylist():
         for name, reason in json.loads(told["values"]).items():
             why[name][reason] += told["counts"]
@@ -155,6 +162,6 @@ def _contents(path: Path) -> dict[str, Any]:
     return {
         "n_speakers": speakers.num_rows,
         "corpora": {c["values"]: c["counts"] for c in table["corpus"].value_counts().to_pylist()},
-        "values": {name: table.num_rows - table[name].null_count for name in FEATURES},
+        "values": {name: table.num_rows - table[name].null_count for name in names},
         "missing": {name: dict(reasons.most_common()) for name, reasons in why.items()},
     }

@@ -144,7 +144,8 @@ def swap(side: Side, donor: Side, kind: Kind) -> Dialogue:
         return _gather(np.concatenate([getattr(d, name), getattr(other, name)]),
                        np.concatenate([getattr(d, lengths), getattr(other, lengths)]), take)  # fmt: skip
 
-    prosody = {name: each(name) for name in ("z", "valid", "n_mel")} | {"mel": packed("mel", "n_mel")}
+    prosody = {name: each(name) for name in ("z", "valid", "emotion", "n_mel")}
+    prosody["mel"] = packed("mel", "n_mel")
     if kind == "prosody":
         return replace(d, **prosody)
     words = {name: each(name) for name in ("context", "shape", "n_words")}

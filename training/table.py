@@ -60,9 +60,9 @@ def mel_frames(value: bytes) -> MelFrames:
     return np.frombuffer(value, "<f2").reshape(-1, N_VALUES)
 
 
-def write_table(tables: Iterable[Any], path: Path, mel: bool = False) -> int:
+def write_table(tables: Iterable[Any], path: Path, mel: bool = False, emotion: bool = False) -> int:
     """The tables one after another into one file, which is there whole or not at all; returns the number of rows."""
-    target, n_rows = schema(mel), 0
+    target, n_rows = schema(mel, emotion), 0
     with replacing(path) as temporary, pq.ParquetWriter(temporary, target, compression="zstd") as writer:
         for batch in _batches(tables):
             writer.write_table(batch.replace_schema_metadata(target.metadata))

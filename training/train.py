@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from entrain.model import Model
+from entrain.model import Model, ModelConfig
 from entrain.turn import FEATURES
 from entrain.weights import Trained
 from entrain.words import Words
@@ -50,7 +50,7 @@ def fit(
         raise TrainingError("there is no table to train on. Give those that `entrain prepare` wrote.")
     words = Words.load(settings.vectors)
     config = settings.config(words)
-    parts = _parts(read_dialogues(tables, words, config.normalise, config.mel), settings)
+    parts = _parts(_read(tables, words, config), settings)
     corpora = card.corpora(parts)
     remarks = card.remarks(corpora, config)
     with quiet(), stoppable():
@@ -66,6 +66,16 @@ def fit(
     if is_first():
         trained.save(run)
     return trained
+
+
+def _read(tables: Sequence[str | Path], words: Words, config: ModelConfig) -> list[Dialogue]:
+    found = read_dialogues(tables, words, config.normalise, config.mel, config.emotion)
+    if config.emotion and not any(d.emotion[:, -1].any() for d in found):
+        raise TrainingError(
+            f"no turn of {', '.join(map(str, tables))} has a probability of {', '.join(config.emotion)}. Make the tables with "
+            "entrain prepare --emotion MODEL, or train without emotions."
+        )
+    return found
 
 
 def _parts(dialogues: list[Dialogue], settings: Training) -> dict[str, list[Dialogue]]:
