@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from scipy.spatial.distance import cdist
 
-from benchmarks.voice_activity import AMI, RATE_HZ, Segments, auc, rttm
+from benchmarks.voice_activity import AMI, RATE_HZ
 from entrain import Audio
 from entrain.endpoint import Endpointer, EndpointPolicy, find_turns
 from entrain.smart_turn import SmartTurn, log_mel
 from entrain.vad import load_vad
+from entrain_training.vad.labels import Segments, auc, rttm
 
 PHRASES = AMI.parents[1] / "turn_phrases"
 STEP_S = 0.032  # of Silero

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import rankdata
 
 from entrain import Audio
 from entrain.vad import VAD, VADS, load_vad
+from entrain_training.vad.labels import auc, marked, rttm
 
 AMI = Path(__file__).parents[2] / "shared" / "data" / "vad" / "ami"
 RATE_HZ, CHUNK_S = 16_000, 0.02
-
-Segments = list[tuple[float, float, str]]
-"""(start, end, speaker), seconds, in order."""
 
 
 def run(console: Console, quick: bool = False) -> dict[str, object]:
@@ -57,26 +53,3 @@ def listen(vad: VAD, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32],
         probabilities.append(stream.feed(samples[start : start + n]))
         chunks_us.append((time.perf_counter() - started) * 1e6)
     return np.repeat(np.concatenate(probabilities), round(stream.step_s * 1000))[::10], np.array(chunks_us)
-
-
-def marked(segments: Segments, n: int) -> NDArray[np.bool_]:
-    """Where somebody speaks, every 10 ms: `(n,)`."""
-    label = np.zeros(n, bool)
-    for start_s, end_s, _ in segments:
-        label[round(start_s * 100) : round(end_s * 100)] = True
-    return label
-
-
-def auc(score: NDArray[np.float32], label: NDArray[np.bool_]) -> float:
-    """That speech scores higher than no speech, ties by half."""
-    n_true, n_false = label.sum(), (~label).sum()
-    return float((rankdata(score)[label].sum() - n_true * (n_true + 1) / 2) / (n_true * n_false))
-
-
-def rttm(path: Path) -> dict[str, Segments]:
-    """Clip → (start, end, speaker), seconds, in order."""
-    clips: dict[str, Segments] = defaultdict(list)
-    for line in path.read_text(encoding="utf-8").splitlines():
-        _, clip, _, start, duration, _, _, speaker, *_ = line.split()
-        clips[clip].append((float(start), float(start) + float(duration), speaker))
-    return {clip: sorted(segments) for clip, segments in clips.items()}

@@ -89,6 +89,8 @@ class NetworkConfig(Record):
     input: str = "samples"
     states: dict[str, tuple[int, ...]] = Field(default={})
     """Name of each recurrent state → its shape; all start at zero."""
+    streams: bool = True
+    """False where each probability rests on what comes after it too; such a network hears whole recordings only."""
 
 
 class NetworkVAD:
@@ -124,7 +126,17 @@ class NetworkVAD:
         return cls(config, open_network(folder / "model.onnx", VADError))
 
     def stream(self) -> NetworkStream:
+        if not self.config.streams:
+            raise VADError(
+                f"the network {self.name!r} hears whole recordings only, since it looks ahead: it can't follow a live one. "
+                "Use NetworkVAD.whole, or train one that streams: entrain train vad --network cdnn"
+            )
         return NetworkStream(self)
+
+    def whole(self, samples: Samples) -> Probabilities:
+        """A recording `(N,)` at 16 kHz at once → `(K,)`, as a stream would give, and for networks that can't stream too. What is
+        left after the last whole frame is not heard."""
+        return NetworkStream(self).feed(samples)
 
 
 class NetworkStream:

@@ -1,0 +1,172 @@
+"""Five networks that hear speech, by name. Each takes the raw samples of its frames, so that what is exported needs no features from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from entrain.asr import RATE_HZ
+from entrain_training.schedule import TrainingError
+from entrain_training.vad.labels import FRAME, WINDOW
+
+N_BANDS, N_MFCC, TAPS = 40, 20, 401
+LOW_HZ, HIGH_HZ = 60.0, 7_600.0
+FLOOR = 1e-5  # of a band's power: what is softer than −70 dB re full scale is all the same
+STRIDE = 4  # samples: the learned filters' outputs are looked at every quarter of a millisecond
+
+States = tuple[Tensor, Tensor]  # (layers, B, hidden) each
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a network is made of."""
+
+    front: Literal["mfcc", "mel", "raw"]
+    hidden: int
+    layers: int = 1
+    both_ways: bool = False
+    convolves: bool = False
+    """Along frequency, before the recurrence."""
+
+
+NETWORKS = {
+    "lstm": Kind("mfcc", 256),
+    "blstm": Kind("mfcc", 256, both_ways=True),
+    "lstm2": Kind("mfcc", 256, layers=2),
+    "cdnn": Kind("mel", 192, convolves=True),
+    "cdnn-raw": Kind("raw", 192, convolves=True),
+}
+
+
+class Detector(nn.Module):
+    """Frames of samples → logits of speech, frame by frame. All but `blstm` are causal."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        if name not in NETWORKS:
+            raise TrainingError(f"there is no network {name!r}. Select one of {', '.join(NETWORKS)}.")
+        self.name, kind = name, NETWORKS[name]
+        self.streams = not kind.both_ways
+        self.front: LogMel | MFCC | Filterbank = {"mfcc": MFCC, "mel": LogMel, "raw": Filterbank}[
+            kind.front
+        ]()
+        self.norm = nn.BatchNorm1d(self.front.n_values)
+        self.along = Along(self.front.n_values) if kind.convolves else nn.Identity()
+        width = self.along.n_values if isinstance(self.along, Along) else self.front.n_values
+        self.recurrent = nn.LSTM(
+            width, kind.hidden, kind.layers, batch_first=True, bidirectional=kind.both_ways
+        )
+        self.out = nn.Linear(kind.hidden * (1 + kind.both_ways), 1)
+
+    @property
+    def context(self) -> int:
+        """Samples before each frame that it is shown again."""
+        return self.front.n_samples - FRAME
+
+    def forward(self, frames: Tensor, states: States | None = None) -> tuple[Tensor, States]:
+        """Frames `(B, T, context + 160)` → logits `(B, T)`, and the states to go on with."""
+        values = self.front(frames)  # (B, T, F)
+        values = self.norm(values.transpose(1, 2)).transpose(1, 2)
+        heard, states = self.recurrent(self.along(values), states)  # (B, T, H)
+        return self.out(heard)[..., 0], states
+
+    def framed(self, sound: Tensor) -> Tensor:
+        """Sound `(B, T · 160)` → `(B, T, context + 160)`, silence before the first."""
+        return nn.functional.pad(sound, (self.context, 0)).unfold(1, self.context + FRAME, FRAME)
+
+
+# --- front ends: (B, T, samples) → (B, T, values) --------------------------------------------------------------------------
+
+
+class LogMel(nn.Module):
+    """Log power in 40 Mel bands, 60 to 7,600 Hz, of a Hann window of 25 ms. The transform is a product with a matrix."""
+
+    n_samples, n_values = WINDOW, N_BANDS
+
+    def __init__(self) -> None:
+        super().__init__()
+        turns = np.outer(np.arange(WINDOW), np.arange(WINDOW // 2 + 1)) * (2 * np.pi / WINDOW)
+        window = np.hanning(WINDOW + 1)[:-1, None]
+        self.register_buffer("transform", fixed(np.hstack((np.cos(turns), np.sin(turns))) * window))
+        self.register_buffer("bands", fixed(triangles()))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        real, imaginary = (frames @ self.transform).chunk(2, -1)  # (…, 201) each
+        return torch.log((real**2 + imaginary**2) @ self.bands + FLOOR)
+
+
+class MFCC(nn.Module):
+    """The first 20 cepstral coefficients of the log-Mel spectrum (DCT-II, orthonormal)."""
+
+    n_samples, n_values = WINDOW, N_MFCC
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mel = LogMel()
+        waves = np.cos(np.pi / N_BANDS * np.outer(np.arange(N_BANDS) + 0.5, np.arange(N_MFCC)))
+        waves *= np.sqrt(np.where(np.arange(N_MFCC) == 0, 1, 2) / N_BANDS)
+        self.register_buffer("cosines", fixed(waves))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.mel(frames) @ self.cosines
+
+
+class Filterbank(nn.Module):
+    """40 learned filters of 401 taps over the raw waveform, the highest value within the frame, log (Sainath et al. 2015). They begin
+    as gammatones in the places of the Mel bands."""
+
+    n_samples, n_values = TAPS - 1 + FRAME, N_BANDS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters = nn.Conv1d(1, N_BANDS, TAPS, STRIDE, bias=False)
+        self.filters.weight.data = fixed(gammatones())[:, None]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        flat = frames.reshape(-1, 1, self.n_samples)
+        highest = self.filters(flat).amax(-1)  # (…, 40)
+        return torch.log(torch.relu(highest) + FLOOR).reshape(len(frames), -1, N_BANDS)
+
+
+class Along(nn.Module):
+    """A convolution along frequency, eight bands wide, the highest of three neighbours, and down to 64 values."""
+
+    n_values = 64
+
+    def __init__(self, n_bands: int, n_maps: int = 32, width: int = 8, pool: int = 3) -> None:
+        super().__init__()
+        self.maps, self.pool = nn.Conv1d(1, n_maps, width), nn.MaxPool1d(pool)
+        self.down = nn.Linear(n_maps * ((n_bands - width + 1) // pool), self.n_values)
+
+    def forward(self, values: Tensor) -> Tensor:
+        bands = values.flatten(0, 1)[:, None]  # (B · T, 1, F)
+        found = self.pool(torch.relu(self.maps(bands))).flatten(1)
+        return torch.relu(self.down(found)).reshape(len(values), -1, self.n_values)
+
+
+def fixed(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def centres_hz(n: int) -> np.ndarray:
+    """`n` places, even on the Mel scale (2595·log10(1 + f/700)), from the lowest to the highest."""
+    low, high = (2595 * np.log10(1 + hz / 700) for hz in (LOW_HZ, HIGH_HZ))
+    return 700 * (np.power(10.0, np.linspace(low, high, n) / 2595) - 1)
+
+
+def triangles() -> np.ndarray:
+    """Each band from its neighbours' middles: (201, 40)."""
+    edges, hz = centres_hz(N_BANDS + 2), np.arange(WINDOW // 2 + 1)[:, None] * RATE_HZ / WINDOW
+    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+    return np.maximum(0, np.minimum((hz - low) / (middle - low), (high - hz) / (high - middle)))
+
+
+def gammatones() -> np.ndarray:
+    """Fourth order, as wide as the ear's filters (24.7 + .108 f Hz), newest sample last, each of unit energy: (40, 401)."""
+    t, hz = np.arange(TAPS)[::-1] / RATE_HZ, centres_hz(N_BANDS + 2)[1:-1, None]
+    waves = t**3 * np.exp(-2 * np.pi * 1.019 * (24.7 + 0.108 * hz) * t) * np.cos(2 * np.pi * hz * t)
+    return waves / np.linalg.norm(waves, axis=1, keepdims=True)
