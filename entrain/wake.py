@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,22 +11,15 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from entrain.asr import RATE_HZ
-from entrain.embedding import EMBEDDING, FRAME, Embedder, SpeechEmbedding
+from entrain.embedding import FRAME
 from entrain.network import EARS
 from entrain.optional import bundled, folder_of, require
-from entrain.turn import Record
 from entrain.vad import Frames
-
-log = logging.getLogger(__name__)
+from entrain.wake_net import Scorer, WakeError, from_path
 
 Samples = NDArray[np.float32]  # (N,) at 16 kHz, full scale at ±1
-
-
-class WakeError(RuntimeError):
-    """There is no such wake word, or its detector can't run; the message says what to install or to choose."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +40,6 @@ class Wake(Protocol):
     @property
     def word(self) -> str: ...
     def stream(self) -> WakeStream: ...
-
-
-class Scorer(Protocol):
-    """Remembers what it has heard; one for each stream."""
-
-    def score(self, frame: Samples) -> float:
-        """The next 80 ms, `(1280,)` → 0…1, that the word has just been said."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -133,69 +116,12 @@ def ready_word(word: str) -> WakeWord:
     return WakeWord(word, lambda: ReadyScorer(READY[word]))
 
 
-# --- words with a head trained here ---------------------------------------------------------------------------------
+# --- by name or by path ---------------------------------------------------------------------------------------------
 
 
-class HeadConfig(Record):
-    """Lies in the head's file, beside its weights."""
-
-    word: str
-    n_embeddings: int = Field(gt=0)
-    """How many embeddings, 80 ms apart, the head looks at."""
-    threshold: float = Field(default=0.5, gt=0, le=1)
-    smooth: int = Field(default=1, gt=0)
-
-
-@dataclass(frozen=True)
-class Head:
-    """A small network on the last few embeddings: one hidden layer of rectified units, one logistic output."""
-
-    config: HeadConfig
-    weights: dict[str, NDArray[np.float32]]
-
-    @classmethod
-    def load(cls, path: Path) -> Head:
-        safetensors = require("safetensors", "pip install entrain", WakeError)
-        try:
-            with safetensors.safe_open(path, "numpy") as file:
-                config = HeadConfig(**json.loads(file.metadata()["config"]))
-                names: list[str] = file.keys()
-                weights = {name: file.get_tensor(name).astype(np.float32) for name in names}
-            head = cls(config, weights)
-            head(np.zeros((1, config.n_embeddings, EMBEDDING), np.float32))
-        except Exception as error:  # the file's, the config's, a shape's
-            raise WakeError(
-                f"{path} is not the head of a wake word ({error}). "
-                "Make one with: python -m entrain_training.wakeword"
-            ) from error
-        return head
-
-    def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(K, n_embeddings, 96)` → scores `(K,)`."""
-        w = self.weights
-        x = ((embeddings - w["mean"]) / w["scale"]).reshape(len(embeddings), -1)
-        hidden = np.maximum(x @ w["hidden.weight"].T + w["hidden.bias"], 0)
-        logit = hidden @ w["out.weight"].T + w["out.bias"]  # (K, 1)
-        return (0.5 + 0.5 * np.tanh(logit[:, 0] / 2)).astype(
-            np.float32
-        )  # the logistic function, without overflow
-
-
-class HeadScorer:
-    def __init__(self, head: Head, networks: SpeechEmbedding) -> None:
-        self.head, self.embedder = head, Embedder(networks)
-        silence = self.embedder.networks.of(self.embedder.mels[None])
-        self.embeddings = np.tile(silence, (head.config.n_embeddings, 1))  # (n, 96)
-
-    def score(self, frame: Samples) -> float:
-        self.embeddings = np.concatenate((self.embeddings[1:], self.embedder.embed(frame[None])))
-        return float(self.head(self.embeddings[None])[0])
-
-
-def head_word(path: Path) -> WakeWord:
-    head, networks = Head.load(path), SpeechEmbedding(WakeError)
-    config = head.config
-    return WakeWord(config.word, lambda: HeadScorer(head, networks), config.threshold, config.smooth)
+def trained_word(path: Path) -> WakeWord:
+    config, scorer = from_path(path)
+    return WakeWord(config.word, scorer, config.threshold, config.smooth)
 
 
 def own_words() -> dict[str, Path]:
@@ -205,14 +131,14 @@ def own_words() -> dict[str, Path]:
 
 
 def load_wake(name: str) -> Wake:
-    """By word ("computer", "hey jarvis", …), or by the file of a head trained with `entrain_training.wakeword`."""
+    """By word ("computer", "hey jarvis", …), or by the file or folder that `entrain wake create` wrote. Raises `WakeError`."""
     word = name.strip().lower()
     if word in own_words():
-        return head_word(own_words()[word])
+        return trained_word(own_words()[word])
     if word in READY:
         return ready_word(word)
-    if Path(name).is_file():
-        return head_word(Path(name))
+    if name and Path(name).exists():
+        return trained_word(Path(name))
     raise WakeError(
-        f"there is no wake word {name!r}. Select one of {', '.join([*own_words(), *READY])}, or give the file of a head."
+        f"there is no wake word {name!r}. Select one of {', '.join([*own_words(), *READY])}, or give the file or folder of one that `entrain wake create` made."
     )

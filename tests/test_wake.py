@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 from entrain.audio import Audio
 from entrain.embedding import FRAME, LOOK_BACK, SpeechEmbedding
 from entrain.tts import TTS
-from entrain.wake import Head, HeadConfig, WakeError, WakeWord, Woken, load_wake
+from entrain.wake import WakeWord, Woken, load_wake
+from entrain.wake_net import Head, HeadConfig, WakeError
 
 pytest.importorskip("onnxruntime", reason="pip install 'entrain[ears]'")
 pytest.importorskip("pyopen_wakeword", reason="pip install 'entrain[ears]'")

@@ -1,0 +1,118 @@
+"""The wake word's page: "computer" from 50 recordings of one corpus and synthesis, tested on another; and "hey jarvis" beside a ready word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from entrain_training.clips import LeftOut, find
+from entrain_training.sections import Section
+from entrain_training.wake import voices
+from entrain_training.wake.create import create
+from entrain_training.wake.evaluate import evaluate
+from entrain_training.wake.measure import Test
+from entrain_training.wake.phrases import sentences
+from entrain_training.wake.settings import Wake
+from entrain_training.wake.sounds import Sources
+
+WORD = "computer"
+SEED = 1
+N_REAL = 50
+TRAIN_FOLDS, TEST_FOLDS = "123", "4"  # of ESC-10
+TRAIN_VOICES, TEST_VOICE = ("hibari", "espeak"), "piper"
+N_TEST_LINES = 650
+NEAR = [
+    "compute",
+    "computing",
+    "computation",
+    "commuter",
+    "competitor",
+    "competing",
+    "company",
+    "compare",
+    "compact",
+    "comfortable",
+    "complete",
+    "composer",
+    "compulsory",
+    "compete",
+    "pewter",
+    "tutor",
+    "scooter",
+    "future",
+    "recruiter",
+    "come to her",
+    "can you put her",
+    "come pewter",
+    "compute it",
+    "looter",
+    "shooter",
+]
+SIZES: dict[str, dict[str, Any]] = {
+    "embedding": {"n_synthesised": 600, "n_near": 600, "n_sentences": 900, "mixes": 128, "passes": 8, "epochs": 12},
+    "conv-gru": {"n_synthesised": 600, "n_near": 600, "n_sentences": 900, "mixes": 256, "passes": 1, "epochs": 12, "batch_size": 16},
+}  # fmt: skip
+QUICK: dict[str, Any] = {
+    "n_synthesised": 6, "n_near": 6, "n_sentences": 6, "mixes": 8, "passes": 1, "epochs": 1, "dev_mixes": 4, "batch_size": 8
+}  # fmt: skip
+
+
+def make(data: Path, out: Path, quick: bool, say: Callable[[str], None]) -> list[Section]:
+    """Trains what is not there yet, and evaluates. Raises `TrainingError`."""
+    trained = {network: train(data, out, network, quick, say) for network in SIZES}
+    cut = 6 if quick else None
+    others = ["emotion", "wake/picovoice/jarvis", "wake/picovoice/smart_mirror", "wake/digits", "vad/ami"]
+    folders = [data / name for name in others] + [speech(data, out, quick, say)]
+    noise = folds(data / "noise" / "esc10", TEST_FOLDS)
+    computer = Test([data / "wake/picovoice/computer"], folders, noise, voices=[TEST_VOICE], only=cut)
+    jarvis = Test(
+        [data / "wake/picovoice/jarvis"],
+        [data / "wake/picovoice/computer", *folders[2:]],
+        noise,
+        voices=[TEST_VOICE],
+        only=cut,
+    )
+    return [
+        *evaluate({f"{WORD}, {network}": str(path) for network, path in trained.items()}, computer, out / "voices", say),
+        *evaluate({"hey jarvis (pyopen-wakeword)": "hey jarvis"}, jarvis, out / "voices", say),
+    ]  # fmt: skip
+
+
+def train(data: Path, out: Path, network: str, quick: bool, say: Callable[[str], None]) -> Path:
+    """Of `N_REAL` clips of precise/computer_en; what is tested on, nothing hears."""
+    folder = out / network
+    if (folder / "card.json").exists():
+        return folder
+    say(f"training {WORD}, {network}")
+    wake = data / "wake"
+    speech = [
+        *sorted(p for p in (wake / "precise").iterdir() if "computer" not in p.name),
+        wake / "speech_commands",
+    ]
+    positives = find(wake / "precise" / "computer_en")[:N_REAL]
+    if quick:
+        speech, positives = [*find(speech[-1])[:30]], positives[:10]
+    noise = folds(data / "noise" / "esc10", TRAIN_FOLDS)[: 10 if quick else None]
+    text = data / "conversations" / "ami.csv.gz"
+    sources = Sources(WORD, positives, speech, noise, NEAR, text, voices=TRAIN_VOICES)
+    settings = Wake(seed=SEED, network=network, **(SIZES[network] | (QUICK if quick else {})))
+    create(sources, folder, settings, cache=out / "voices", resume=(folder / "settings.json").exists())
+    return folder
+
+
+def folds(folder: Path, numbers: str) -> list[Path]:
+    return [path for path in find(folder) if (fold := re.search(r"_(\d)-", path.name)) and fold[1] in numbers]
+
+
+def speech(data: Path, out: Path, quick: bool, say: Callable[[str], None]) -> Path:
+    """What people said in AMI meetings, without the word, by a voice that training does not hear; training's sentences are others."""
+    say(f"{TEST_VOICE} says what people said in meetings")
+    n, folder = 6 if quick else N_TEST_LINES, out / "speech"
+    texts = sentences(WORD, data / "conversations" / "ami.csv.gz", 2000, odd=True)
+    lines = voices.lines(texts, 2000, [(TEST_VOICE, 1.0)], np.random.default_rng(1))[:n]
+    voices.spoken(lines, folder, LeftOut())
+    return folder

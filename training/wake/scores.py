@@ -1,0 +1,102 @@
+"""How a wake word scores recordings, frame by frame, and what follows from a threshold: triggers, misses, false accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from entrain.asr import RATE_HZ
+from entrain.embedding import FRAME
+from entrain.wake import WakeWord
+from entrain.wake_net import HeadScorer
+from entrain_training.clips import Samples
+from entrain_training.statistics import Estimate, estimate, mean
+from entrain_training.wake.embed import whole
+
+FRAME_S = FRAME / RATE_HZ
+Scores = NDArray[np.float64]  # (K,), of the stream after each 80 ms
+PAD_S = 0.5  # of silence around a recording: a word may end where it does
+
+
+def scores(wake: WakeWord, samples: Samples) -> Scores:
+    """Of each 80 ms of `(N,)`, smoothed, as a fresh stream would give them; a head's in a ninth of the time."""
+    padded = np.pad(samples, round(PAD_S * RATE_HZ)).astype(np.float32)
+    if not isinstance(wake.scorer(), HeadScorer):
+        stream = wake.stream()
+        return np.array([stream.score(frame) for frame in stream.frames.feed(padded)])
+    return _of_head(wake, [padded])[0]
+
+
+def all_scores(
+    wake: WakeWord, sounds: Sequence[Samples], done: Callable[[], None] = lambda: None
+) -> list[Scores]:
+    found: list[Scores] = []
+    for samples in sounds:
+        found.append(scores(wake, samples))
+        done()
+    return found
+
+
+def _of_head(wake: WakeWord, sounds: Sequence[Samples]) -> list[Scores]:
+    scorer = wake.scorer()
+    assert isinstance(scorer, HeadScorer)
+    n, embeddings = scorer.head.config.n_embeddings, whole()
+    found: list[Scores] = []
+    for samples in sounds:
+        heard = np.concatenate((np.repeat(embeddings.silence, n - 1, 0), embeddings.embed(samples)))
+        windows = np.lib.stride_tricks.sliding_window_view(heard, n, axis=0).transpose(0, 2, 1)  # (K, n, 96)
+        each = np.concatenate((np.zeros(wake.smooth - 1), scorer.head(windows)))
+        found.append(np.convolve(each, np.full(wake.smooth, 1 / wake.smooth), "valid"))
+    return found
+
+
+def triggers(scores: Scores, threshold: float, refractory_s: float = 1.5) -> list[int]:
+    """The frames at which the stream would wake: not again within `refractory_s`, as live."""
+    found: list[int] = []
+    deaf = round(refractory_s / FRAME_S, 6)
+    for frame in np.flatnonzero(scores >= threshold).tolist():
+        if not found or frame - found[-1] >= deaf:
+            found.append(frame)
+    return found
+
+
+def missed(heard: Sequence[Scores], threshold: float) -> Estimate:
+    """The share of recordings of the word in which it is not heard, with the interval of a bootstrap over recordings."""
+    return estimate(np.array([[float(s.max(initial=0) < threshold), 1.0] for s in heard]), mean)
+
+
+def accepted(heard: Sequence[Scores], threshold: float) -> int:
+    """How often something else wakes."""
+    return sum(len(triggers(s, threshold)) for s in heard)
+
+
+def per_hour(count: int, hours: float) -> Estimate:
+    """With the exact Poisson interval."""
+    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+    return Estimate(
+        value=count / hours, low=float(low) / hours, high=float(chi2.ppf(0.975, 2 * count + 2)) / 2 / hours
+    )
+
+
+def hours(sounds: Sequence[Samples]) -> float:
+    return sum(map(len, sounds)) / RATE_HZ / 3600
+
+
+def grid(heard: Sequence[Scores], n: int = 200) -> Scores:
+    """Thresholds that tell these scores apart, lowest first: the highest of each recording, `n` at most, and .01 to .999."""
+    peaks = np.array([s.max(initial=0) for s in heard] or [0.5])
+    even = 1 / (1 + np.exp(-np.linspace(-4.6, 9.2, n)))
+    return np.unique(np.clip(np.concatenate((np.quantile(peaks, np.linspace(0, 1, n)), even)), 1e-4, 1.0))
+
+
+def lowest(heard: Sequence[Scores], hours: float, per_hour: float) -> float:
+    """The lowest threshold at which the sound without the word, `hours` of it, wakes no more often than `per_hour`."""
+    peaks = np.sort(np.concatenate([s[triggers(s, 0.05)] if len(s) else s for s in heard] or [np.zeros(0)]))
+    candidates = np.unique(np.concatenate((grid([]), np.minimum(peaks + 1e-4, 0.9999))))
+    for threshold in candidates:
+        if accepted(heard, float(threshold)) <= per_hour * hours:
+            return float(threshold)
+    return 0.9999
