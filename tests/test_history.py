@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrain import history as module
+from entrain.emotion import Manner
 from entrain.history import MAX_TURNS, History, HistoryError
 from entrain.turn import FEATURES, Features, Turn, Word
 
@@ -28,6 +29,7 @@ any_turn = st.builds(
     words=st.lists(words, max_size=3).map(tuple),
     features=features,
     plan=st.none() | st.dictionaries(st.text(), st.none() | number, max_size=3),
+    emotion=st.none() | st.dictionaries(st.text(), st.floats(0, 1), max_size=3),
 )
 
 
@@ -173,3 +175,26 @@ def test_damaged_speakers_are_a_history_error() -> None:
     record["user"]["mean"] = [1.0]
     with pytest.raises(HistoryError, match="damaged"):
         History.from_json(json.dumps(record))
+
+
+# --- emotion ----------------------------------------------------------------------------------------------------------
+
+
+def test_manners_travel_with_the_history_and_without_any_it_is_as_it_was() -> None:
+    history = History("a")
+    assert "manners" not in history.state()
+    assert History.from_json(history.to_json()).manners == {}
+    history.manners["user"] = Manner(n=3, mean=(0.5, -2.0), m2=(1.0, 0.25))
+    assert History.from_json(history.to_json()).manners == history.manners
+
+
+def test_a_turn_of_before_there_were_emotions_is_read() -> None:
+    old = turn().model_dump(mode="json")
+    del old["emotion"]
+    assert Turn.model_validate(old).emotion is None
+
+
+@pytest.mark.parametrize("manners", [{"user": {"n": "many"}}, {"dog": {}}, [1]])
+def test_damaged_manners_are_a_history_error(manners: Any) -> None:
+    with pytest.raises(HistoryError, match="damaged"):
+        History.from_json(json.dumps(exported(History("a")) | {"manners": manners}))

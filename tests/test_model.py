@@ -11,6 +11,7 @@ import pytest
 import torch
 from batches import (
     HIDDEN,
+    LABELS,
     WORD_DIM,
     WORD_HIDDEN,
     alone,
@@ -39,6 +40,7 @@ from entrain.model import (
     TurnEncoder,
     Turns,
     context_of,
+    emotion_of,
     masked_loss,
     shape_of,
 )
@@ -225,6 +227,59 @@ def test_every_parameter_gets_a_gradient(variant: str, likelihood: str) -> None:
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.any(), name
+
+
+# --- emotion ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", ["base", "words-lookahead", "none"])
+def test_with_emotions_all_holds_that_holds_without(variant: str) -> None:
+    model, batch = model_of(variant, emotion=LABELS), batch_of(9, 4, 1)
+    check_company(model, batch)
+    check_padding(model, batch)
+    same(model(batch, "both").location, step_by_step(model, batch, "both").location)
+    masked_loss(model.config, model.train()(batch), batch).backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+
+
+def test_an_emotion_changes_what_is_predicted_after_it_and_an_unknown_one_nothing() -> None:
+    model, batch = model_of("base", emotion=LABELS), batch_of(6)
+    before = model(batch, "both").location
+    for known in (0.0, 1.0):
+        was, other = batch.emotion.clone(), batch.emotion.clone()
+        was[0, 2, -1] = other[0, 2, -1] = known
+        other[0, 2, :-1] += 1  # of one turn, the third
+        old, new = (model(replace(batch, emotion=e), "both").location for e in (was, other))
+        assert torch.equal(old[:, :3], new[:, :3])
+        assert torch.equal(old, new) == (not known)
+    nothing = model(replace(batch, emotion=torch.zeros_like(batch.emotion)), "both").location
+    noise = batch.emotion * torch.tensor([1.0] * len(LABELS) + [0.0])
+    assert torch.equal(model(replace(batch, emotion=noise), "both").location, nothing)
+    assert not torch.allclose(before, nothing)
+
+
+@variants
+def test_without_labels_no_emotion_is_looked_at(variant: str) -> None:
+    model, batch = model_of(variant), batch_of(5, 3)
+    without = replace(batch, emotion=batch.emotion[..., :0])
+    assert torch.equal(model(batch).location, model(without).location)
+    assert model.feature_encoder.input_size == 2 * N + 1 + 4
+
+
+@given(st.dictionaries(st.sampled_from(["angry", "sad", "zeal"]), st.floats(0, 1)))
+def test_the_emotion_of_a_turn_is_a_probability_a_label_and_whether_it_is_known(
+    found: dict[str, float],
+) -> None:
+    told = emotion_of(found, ("sad", "angry", "calm"))
+    assert told[:3] == (found.get("sad", 0.0), found.get("angry", 0.0), 0.0)
+    assert told[3] == float("sad" in found or "angry" in found)
+    assert emotion_of(found, ()) == ()
+    assert emotion_of(None, ("sad",)) == emotion_of({}, ("sad",)) == (0.0, 0.0)
+
+
+def test_a_label_twice_is_refused() -> None:
+    with pytest.raises(ValidationError, match="emotion has a label twice: sad, sad"):
+        ModelConfig(emotion=("sad", "sad"))
 
 
 # --- dropout ----------------------------------------------------------------------------------------------------------

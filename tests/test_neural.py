@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrain.history import History
-from entrain.model import MEL_BANDS, Model, ModelConfig, context_of, shape_of
+from entrain.model import MEL_BANDS, Model, ModelConfig, context_of, emotion_of, shape_of
 from entrain.neural import Neural, surer
 from entrain.strategy import Explains, Strategy, Weighted, load_strategy
 from entrain.turn import FEATURES, Features, Turn
@@ -26,9 +28,11 @@ def words() -> Words:
     return Words.load()
 
 
-def trained(words: Words, variant: str = "words-lookahead", **more: object) -> Trained:
+def trained(
+    words: Words, variant: str = "words-lookahead", emotion: tuple[str, ...] = (), **more: object
+) -> Trained:
     torch.manual_seed(1)
-    config = ModelConfig.of(variant, hidden=16, word_hidden=8, vocabulary=words.id)
+    config = ModelConfig.of(variant, hidden=16, word_hidden=8, vocabulary=words.id, emotion=emotion)
     return Trained(Model(config).eval(), **({"learnt": LEARNT} | more))
 
 
@@ -201,6 +205,49 @@ def test_turns_as_usual_move_nothing(words: Words) -> None:
         history.turns.append(turn(n).model_copy(update={"z": (0.0,) * 7}))
     for text in TEXTS:
         np.testing.assert_array_equal(strategy.foresee(history, text)[0], np.zeros(7))
+
+
+# --- emotion
+
+
+@pytest.mark.parametrize("emotion", [(), ("calm", "angry")])
+def test_an_emotion_moves_the_reply_where_the_model_knows_it(words: Words, emotion) -> None:
+    """Without labels all is as it was, to the bit; so it is where no turn was judged, or as something else."""
+    strategy, plain = Neural(trained(words, emotion=emotion), words), talk(5)
+    before = strategy.predict(plain, "So we go on.")
+    found = {}
+    for label in ("angry", "zeal"):
+        judged = History("b")
+        for n in range(5):
+            judged.add(turn(n).model_copy(update={"emotion": {label: 0.9}}))
+        found[label] = strategy.predict(judged, "So we go on.").z
+    assert np.array_equal(found["zeal"], before.z)
+    assert np.array_equal(found["angry"], before.z) == (not emotion)
+
+
+def test_an_emotion_is_read_live_as_in_the_table(words: Words) -> None:
+    labels = ("angry", "calm")
+    net, history = trained(words, emotion=labels), History("a")
+    for n in range(6):
+        emotion = {"calm": 0.1 * n, "angry": 1 - 0.1 * n} if n % 3 else None
+        history.add(turn(n).model_copy(update={"emotion": emotion}))
+    table = as_dialogue(history, "So we go on.")
+    rows = [emotion_of(t.emotion, labels) for t in history.turns] + [(0.0,) * 3]
+    batch = collate([Side(replace(table, emotion=np.array(rows, np.float32)), us=1)], words)
+    found, _ = Neural(net, words, anchor="voice").foresee(history, "So we go on.")
+    np.testing.assert_allclose(found, net.model(batch).location[0, 6].detach().numpy(), atol=1e-5)
+
+
+def test_what_ships_looks_at_no_emotion(words: Words) -> None:
+    shipped = Trained.load()
+    assert shipped.model.config.emotion == ()
+    judged = History("b")
+    for n in range(4):
+        judged.add(turn(n).model_copy(update={"emotion": {"angry": 1.0}}))
+    strategy = Neural(shipped, words)
+    one, other = (strategy.predict(h, "We open at nine.") for h in (talk(4), judged))
+    assert np.array_equal(one.z, other.z)
+    assert np.array_equal(one.confidence, other.confidence)
 
 
 def test_other_vectors_are_refused(words: Words) -> None:

@@ -490,3 +490,44 @@ def test_a_factor_is_missed_in_per_cent_and_a_shift_in_its_unit() -> None:
 
     assert miss(pitch) == pytest.approx(-0.5)
     assert miss(rate) == pytest.approx(5.0)
+
+
+# --- emotion
+
+
+def felt(*emotions: dict[str, float] | None) -> list[Turn]:
+    turns = make_turns(len(emotions))
+    return [turn.model_copy(update={"emotion": e}) for turn, e in zip(turns, emotions, strict=True)]
+
+
+def test_emotions_are_told_with_each_turn_and_drawn_over_the_talk(tmp_path: Path) -> None:
+    turns = felt(
+        {"angry": 0.71, "calm": 0.29}, None, {"angry": 0.4, "calm": 0.6}, {"angry": 0.2, "calm": 0.8}
+    )
+    page = Page(write_report(turns, tmp_path / "r.html"))
+    items = [page.all("li", id=f"turn-{i}")[0] for i in (1, 2)]
+    assert "Sounds angry 71%." in items[0].text
+    assert "Emotion: angry 71%, calm 29%." in items[0].text
+    assert "Sounds" not in items[1].text
+    figure = next(f for f in page.all("figure") if f.attributes.get("id") == "emotion")
+    told = figure.all("div")[0].attributes["aria-label"] or ""
+    assert "user: angry in 1 turn, calm in 1 turn; agent: calm in 1 turn." in " ".join(told.split())
+    drawn = {text.text for text in figure.all("text")}
+    assert {"angry", "calm"} <= drawn
+    styles = [path.attributes.get("style") or "" for path in figure.all("path")]
+    assert (
+        sum("var(--user)" in style and "opacity: 0.6" in style for style in styles) == 4
+    )  # two turns, two labels
+
+
+def test_without_emotions_nothing_is_said_of_them(tmp_path: Path) -> None:
+    page = Page(write_report(make_turns(), tmp_path / "r.html"))
+    assert "Sounds" not in page.source
+    assert not [f for f in page.all("figure") if f.attributes.get("id") == "emotion"]
+
+
+def test_a_label_may_be_anything(tmp_path: Path) -> None:
+    evil = "<script>$x_{</script>"
+    page = Page(write_report(felt({evil: 1.0}, {evil: 0.5, "": 0.5}), tmp_path / "r.html"))
+    assert not page.all("script")
+    assert f"Sounds {evil} 100%." in page.all("li", id="turn-1")[0].text

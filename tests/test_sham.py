@@ -26,7 +26,8 @@ def made(seed: int, n: int, id: str, n_speakers: int = 2) -> Dialogue:
     d = dialogue([0, *rng.integers(0, n_speakers, n - 1)], z, valid, texts, id)
     heard = rng.integers(0, 4, n)
     mel = rng.standard_normal((heard.sum(), 160)).astype(np.float16)
-    return dataclasses.replace(d, mel=mel, n_mel=heard)
+    felt = rng.random((n, 3)).astype(np.float32)
+    return dataclasses.replace(d, mel=mel, n_mel=heard, emotion=felt)
 
 
 @settings(max_examples=40, deadline=None)
@@ -48,7 +49,7 @@ def test_ours_stays_and_theirs_is_the_donors(seed: int, n: int, n_donor: int, n_
     )
     for t in range(n):
         own, (other, at) = (found, t), (donor, replaced[t]) if t in replaced else (d, t)
-        for name in ("z", "valid"):
+        for name in ("z", "valid", "emotion"):
             assert np.array_equal(getattr(own[0], name)[t], getattr(other, name)[at])
         assert np.array_equal(turn_mel(found, t), turn_mel(other, at))
         whole = (other, at) if kind == "whole turns" else (d, t)

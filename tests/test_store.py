@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from entrain import history as history_module
 from entrain import store as store_module
+from entrain.emotion import Manner
 from entrain.history import MAX_TURNS, History, HistoryError
 from entrain.store import Store, StoreConflict, StoreError
 from entrain.turn import Features, Turn
@@ -123,6 +124,19 @@ def test_what_is_saved_is_loaded(store: Store) -> None:
     found = loaded(store, "kiosk")
     assert found.turns == history.turns
     assert (found.user, found.agent) == (history.user, history.agent)
+
+
+def test_how_a_speaker_sounds_is_kept_with_the_rest_and_deleted_with_it(store: Store) -> None:
+    history = talk("kiosk", 2)
+    history.manners["user"] = Manner(n=2, mean=(1.5,), m2=(0.25,))
+    history.add(turn(2).model_copy(update={"emotion": {"angry": 0.75, "calm": 0.25}}))
+    store.save(history)
+    found = loaded(store, "kiosk")
+    assert found.manners == history.manners
+    assert found.turns[-1].emotion == {"angry": 0.75, "calm": 0.25}
+    store.delete("kiosk")
+    store.save(talk("kiosk", 1))
+    assert loaded(store, "kiosk").manners == {}
 
 
 def test_a_conversation_never_saved_is_none(store: Store) -> None:

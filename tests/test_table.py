@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from conftest import tone
@@ -15,7 +17,7 @@ pa = pytest.importorskip("pyarrow", reason="pip install 'entrain[train]'")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from entrain_training.check import check  # noqa: E402
-from entrain_training.columns import TableError, schema  # noqa: E402
+from entrain_training.columns import EMOTION, TableError, schema  # noqa: E402
 from entrain_training.features import Settings, measure  # noqa: E402
 from entrain_training.table import mel_frames, read_table, write_table  # noqa: E402
 
@@ -55,6 +57,26 @@ def test_mel_frames_come_back_and_can_be_left_on_the_disk(tmp_path):
     assert cells[1] is None
     assert "mel" not in read_table(tmp_path, mel=False).column_names
     assert b"float16" in pq.read_schema(tmp_path / "turns.parquet").field("mel").metadata[b"shape"]
+
+
+def with_emotion(*cells: Any) -> pa.Table:
+    return table().append_column(schema(emotion=True).field("emotion"), [pa.array(cells, EMOTION)])
+
+
+def test_emotions_come_back(tmp_path):
+    written = with_emotion([("angry", 0.25), ("calm", 0.75)], None, [], *[[("angry", 1.0)]] * 5)
+    write_table([written], tmp_path / "turns.parquet", emotion=True)
+    assert read_table(tmp_path).equals(written)
+    assert read_table(tmp_path)["emotion"].to_pylist()[:2] == [[("angry", 0.25), ("calm", 0.75)], None]
+
+
+@pytest.mark.parametrize("p", [1.5, -0.1, float("nan"), None])
+def test_what_is_no_probability_is_refused(p):
+    found = with_emotion([("angry", 1.0)], [("angry", p)], *[None] * 6)
+    with pytest.raises(
+        TableError, match=r"row 1 \(made, c1, turn 1\): emotion has something that is no probability"
+    ):
+        check(found, "it")
 
 
 def put(column: str, row: int, value: object):

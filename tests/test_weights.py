@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from batches import WORD_DIM, batch_of, model_of, no_onnx, single_precision
+from batches import LABELS, WORD_DIM, batch_of, model_of, no_onnx, single_precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -273,14 +273,14 @@ def test_vectors_of_another_size_are_refused(tmp_path: Path) -> None:
 # --- ONNX -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=list(VARIANTS))
+@pytest.fixture(scope="module", params=[*VARIANTS, "emotion"])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Any]:
-    """A model of each variant, and the session of its graph."""
+    """A model of each variant, and one that reads emotions, with the session of its graph."""
     if missing := no_onnx():
         pytest.skip(missing)
     import onnxruntime
 
-    model = trained(request.param)
+    model = trained("base", emotion=LABELS) if request.param == "emotion" else trained(request.param)
     path = export_onnx(model, tmp_path_factory.mktemp("onnx") / "new" / "model.onnx")
     return model, onnxruntime.InferenceSession(str(path))
 
