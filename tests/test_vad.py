@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from entrain.audio import Audio
 from entrain.tts import TTS
-from entrain.vad import VAD, VADError, load_vad
+from entrain.vad import VAD, NetworkVAD, VADError, load_vad
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'entrain[ears]'")
 pytest.importorskip("webrtcvad", reason="pip install 'entrain[ears]'")
@@ -147,6 +147,17 @@ def test_a_network_gets_its_context_and_its_state(vads: dict[str, VAD]) -> None:
     by_hand = [np.mean(shown[i : i + 200] ** 2) for i in range(0, 800, 160)]
     assert stream.feed(samples) == pytest.approx(10 * np.array(by_hand), rel=1e-4)
     assert stream.states["level"] == pytest.approx(sum(by_hand), rel=1e-4)
+
+
+def test_a_network_that_looks_ahead_hears_whole_recordings_only(tmp_path: Path, spoken: Audio) -> None:
+    streams = NetworkVAD.load(small_network(tmp_path))
+    assert streams.whole(spoken.samples) == pytest.approx(streams.stream().feed(spoken.samples))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"streams": False}))
+    ahead = NetworkVAD.load(tmp_path)
+    assert ahead.whole(spoken.samples) == pytest.approx(streams.whole(spoken.samples))
+    with pytest.raises(VADError, match=r"'power' hears whole recordings only.*train one that streams"):
+        ahead.stream()
 
 
 def test_silero_says_what_its_own_package_says(vads: dict[str, VAD], spoken: Audio) -> None:

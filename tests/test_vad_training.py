@@ -138,7 +138,7 @@ def test_the_one_that_looks_ahead_says_so(exported: dict[str, NetworkVAD]) -> No
 
 
 def test_the_front_end_is_the_power_of_a_fourier_transform() -> None:
-    frames = torch.randn(2, 3, networks.WINDOW)
+    frames = torch.randn(6, networks.WINDOW)
     window = np.hanning(networks.WINDOW + 1)[:-1]
     power = np.abs(np.fft.rfft(frames.numpy() * window)) ** 2
     by_hand = np.log(power @ networks.triangles() + networks.FLOOR)
@@ -370,7 +370,7 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
 
     done = CliRunner().invoke(app, ["train", "vad", "-o", str(tmp_path / "run")])
     assert done.exit_code == 2
-    assert "Give --data DIR" in done.output
+    assert "Give --data DIR" in " ".join(done.output.split())
 
 
 def test_the_published_table_is_made_and_goes_on(scenes: mixes.Mixes, tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ def train(
             start = Path(about["start"]) if about["start"] else None
         else:
             sources, settings = _sources(data, speech, noise, meetings, texts), Settings(**changes)
+            if not sources.speech:
+                raise ValueError("there is no speech to learn from. Give --speech DIR too.")
         try:
             told = fit(sources, out, settings, start=start, resume=resume is not None, console=console)
         except KeyboardInterrupt:
@@ -118,17 +120,17 @@ def train(
 
 
 def _sources(
-    data: Path | None, speech: list[Path] | None, noise: Path | None, meetings: Path | None, texts: Path | None
+    data: Path | None, speech: list[Path] | None, noise: Path | None, meetings: Path | None, texts: Path | None = None
 ) -> Sources:  # fmt: skip
     from entrain_training.vad.fit import Sources
 
     if data:
         found = Sources.within(data)
-    elif speech and noise:
-        found = Sources(tuple(speech), noise)
+    elif noise:
+        found = Sources(tuple(speech or ()), noise)
     else:
-        raise ValueError("there is nothing to learn from. Give --data DIR, or --speech DIR and --noise DIR.")
-    more: dict[str, Any] = {"speech": tuple(speech) if speech else None, "noise": noise, "meetings": meetings, "texts": texts}  # fmt: skip
+        raise ValueError("there is no sound to work on. Give --data DIR, or --speech DIR and --noise DIR.")
+    more = {"speech": tuple(speech or ()), "noise": noise, "meetings": meetings, "texts": texts}
     return found._replace(**{name: value for name, value in more.items() if value})
 
 
@@ -168,8 +170,8 @@ def evaluate(
     """How well do detectors hear speech? Yours beside silero, ten-vad, webrtc and energy, in one run.
 
     On meetings: AUC, accuracy, miss and false alarm, how soon a start and an end are known. On noise alone: how much is taken for speech.
-    On scenes of speakers and noises kept from training: each at −5 to 20 dB. What isn't installed is listed as left out. A meeting that
-    a run learnt from is no test: give others. Writes OUT/results.html with plots, results.md and results.json.
+    On scenes of speakers and noises kept from training: each at −5 to 20 dB. What isn't installed is listed as left out. A meeting of
+    people whom a run learnt from is no test: give others, or train with `--set real=0`. Writes OUT/results.html with plots, results.md and results.json.
 
     Example: `entrain evaluate vad runs/ears --data ../shared/data`
     """
@@ -179,6 +181,7 @@ def evaluate(
     with clear_errors():
         for package in ("sklearn", "pyroomacoustics", "pedalboard"):
             require(package, TRAIN, ValueError)
+        from entrain import __version__
         from entrain_training.clips import LeftOut
         from entrain_training.sections import commit, markdown, write
         from entrain_training.vad.evaluate import evaluate as evaluated
@@ -186,16 +189,12 @@ def evaluate(
         from entrain_training.vad.meetings import read_meetings
         from entrain_training.vad.rivals import ours, rivals, unheard
 
-        if not data and not noise:
-            raise ValueError(
-                "there is nothing to listen to. Give --data DIR, or --noise DIR, and --meetings DIR."
-            )
-        sources = _sources(data, speech or ([] if data else [Path()]), noise, meetings, None)
+        sources = _sources(data, speech, noise, meetings)
         left_out = LeftOut()
         with console.status("reading") as status:
             found = read_meetings(sources.meetings, left_out) if sources.meetings else []
             kept, why = unheard(found, run or [])
-            what = tests(kept, sources.noise, sources.speech if data or speech else (), left_out, scenes)
+            what = tests(kept, sources.noise, sources.speech, left_out, scenes)
             others, missing = rivals()
             listeners = [*(ours(folder.name, [folder]) for folder in run or []), *others]
             note = "entrain evaluate vad " + " ".join(map(str, run or [])) + "."
@@ -203,12 +202,6 @@ def evaluate(
                 listeners, what, [*why, *missing, *left_out.told()], note, lambda line: status.update(line)
             )
         page = write([section], out, "Voice activity")
-    about = {"entrain": _version(), "commit": commit()}
+        about = {"entrain": __version__, "commit": commit()}
     print(section.model_dump_json() if as_json else markdown([section], "Voice activity", about))
     console.print(f"Now open {page} in a browser.", highlight=False)
-
-
-def _version() -> str:
-    from entrain import __version__
-
-    return __version__

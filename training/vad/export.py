@@ -30,8 +30,8 @@ class Shown(nn.Module):
         self.detector = detector
 
     def forward(self, samples: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        logits, after = self.detector(samples[None], states or None)
-        return torch.sigmoid(logits[0]), *(after if states else ())
+        heard, after = self.detector.recurrent(self.detector.values(samples)[None], states or None)
+        return torch.sigmoid(self.detector.out(heard[0])[:, 0]), *(after if states else ())
 
 
 def write(detector: Detector, run: Path) -> NetworkConfig:

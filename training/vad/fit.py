@@ -93,22 +93,20 @@ def fit(
     left_out = LeftOut()
     mixes = mixes or mixers(sources, left_out, settings.texts)
     if meetings is None:
-        meetings = read_meetings(sources.meetings, left_out) if sources.meetings else []
+        meetings = read_meetings(sources.meetings, left_out) if sources.meetings and settings.real else []
     about = sources.names() | {
         "start": str(start) if start else None, "meeting_names": [m.name for m in meetings],
         "n_speakers": len(mixes.train.voices), "n_noises": len(mixes.train.noise),
     }  # fmt: skip
     parts = [Part(mixes.train, 1 - settings.real if meetings else 1.0)]
-    if meetings and settings.real:
+    if meetings:
         parts.append(Part(Crops(meetings, mixes.train.noise), settings.real))
     task = Detection(settings, parts, mixes.dev, about)
     if start:
         begin_from(task.network, start)
     history = learn(task, run, settings, console, resume)
     config = write(task.network, run)
-    best = (
-        min(history, key=lambda row: row["dev_loss"] if settings.keep == "best" else -row["epoch"])
-    )  # fmt: skip
+    best = min(history, key=lambda row: row["dev_loss"]) if settings.keep == "best" else history[-1]
     return {
         "run": str(run), "network": config.name, "streams": config.streams, "epoch": best["epoch"], "n_epochs": len(history),
         "dev_auc": best["dev_auc"], "parameters": sum(p.numel() for p in task.network.parameters()),

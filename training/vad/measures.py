@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from entrain_training.vad.labels import Labels, auc, runs
 AT = 0.5
 FALSE_SHARE = 0.05
 N_BINS = 400  # of scores, for the interval of the area alone
+N_POINTS = 101  # of the curve that is drawn
 PAUSE_S = 0.3  # before a start and after an end that are timed: else one can't tell whose speech it was
 
 
@@ -43,31 +44,31 @@ class Measures(Record):
 
 def measure(heard: Sequence[Heard], step_s: float) -> Measures:
     scores, labels = (np.concatenate(part) for part in zip(*heard, strict=True))
-    said, there = [h.scores >= AT for h in heard], [h.labels for h in heard]
+    pairs = [(h.scores >= AT, h.labels) for h in heard]  # (said, there)
+    timed = [delays(said, there, step_s) for said, there in pairs]
     false, found = curve(scores, labels)
     both = bool(len(false))
-    pairs = list(zip(said, there, strict=True))
-    starts, ends = (
-        np.concatenate(side) for side in zip(*(delays(s, t, step_s) for s, t in pairs), strict=True)
-    )
     return Measures(
         auc=area(heard) if both else None,
-        accuracy=estimate(sums([(s == t).sum() for s, t in pairs], map(len, said)), mean),
-        miss=estimate(sums([(~s & t).sum() for s, t in pairs], [t.sum() for t in there]), share) if labels.any() else None,
-        false_alarm=estimate(sums([(s & ~t).sum() for s, t in pairs], [(~t).sum() for t in there]), share) if not labels.all() else None,
+        accuracy=estimate(counted((said == there, ~there | there) for said, there in pairs), mean),
+        miss=share((there & ~said, there) for said, there in pairs),
+        false_alarm=share((said & ~there, ~there) for said, there in pairs),
         true_at_5=float(np.interp(FALSE_SHARE, false, found)) if both else None,
-        start_s=middle(starts), end_s=middle(ends),
-        roc=tuple(zip(*(np.interp(np.linspace(0, 1, 101), np.linspace(0, 1, len(x)), x).tolist() for x in (false, found)), strict=True)) if both else (),
-    )  # fmt: skip
+        start_s=middle([s for starts, _ in timed for s in starts]),
+        end_s=middle([s for _, ends in timed for s in ends]),
+        roc=thinned(false, found) if both else (),
+    )
 
 
-def sums(*columns: object) -> Sums:
-    return np.array([list(column) for column in columns], float).T  # type: ignore[call-overload]
+def counted(pairs: Iterable[tuple[Labels, Labels]]) -> Sums:
+    """For each recording, how many frames are what is counted, and of how many: `(C, 2)`."""
+    return np.array([(part.sum(), whole.sum()) for part, whole in pairs], float)
 
 
-def share(values: Sums) -> NDArray[np.float64]:
-    """Of (…, 2), where a draw may hold none at all."""
-    return values[..., 0] / np.maximum(values[..., 1], 1)
+def share(pairs: Iterable[tuple[Labels, Labels]]) -> Estimate | None:
+    """None where there is nothing to have a share of. A draw of recordings without any counts as 0."""
+    sums = counted(pairs)
+    return estimate(sums, lambda drawn: drawn[..., 0] / np.maximum(drawn[..., 1], 1)) if sums[:, 1].any() else None  # fmt: skip
 
 
 def area(heard: Sequence[Heard]) -> Estimate:
@@ -90,9 +91,7 @@ def binned_area(counts: Sums) -> NDArray[np.float64]:
     return np.where(pairs > 0, (speech * below).sum(-1) / np.maximum(pairs, 1), 0.5)
 
 
-def curve(
-    scores: NDArray[np.float32], labels: Labels
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+def curve(scores: NDArray[np.float32], labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """False alarms and what is found, threshold by threshold, both rising; empty where there is only one class."""
     if labels.all() or not labels.any():
         return np.zeros(0), np.zeros(0)
@@ -100,6 +99,13 @@ def curve(
 
     false, found, _ = roc_curve(labels, scores)
     return false, found
+
+
+def thinned(false: NDArray[np.float64], found: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """About a hundred points, even along the curve."""
+    along = np.cumsum(np.hypot(np.diff(false, prepend=0), np.diff(found, prepend=0)))
+    even = np.linspace(along[0], along[-1], N_POINTS)
+    return tuple(zip(np.interp(even, along, false).tolist(), np.interp(even, along, found).tolist(), strict=True))  # fmt: skip
 
 
 def delays(said: Labels, there: Labels, step_s: float) -> tuple[list[float], list[float]]:
@@ -119,5 +125,5 @@ def delays(said: Labels, there: Labels, step_s: float) -> tuple[list[float], lis
     return starts, ends
 
 
-def middle(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    return (float(np.median(values)), float(np.percentile(values, 90))) if len(values) else None
+def middle(values: Sequence[float]) -> tuple[float, float] | None:
+    return (float(np.median(values)), float(np.percentile(values, 90))) if values else None

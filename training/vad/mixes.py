@@ -14,9 +14,9 @@ from entrain_training.augment import Samples, at_peak, in_room, loudest, microph
 from entrain_training.vad.labels import FRAME, Labels
 from entrain_training.vad.voices import Utterance, Voices
 
-NOISE_ONLY = 0.2  # of the scenes; and so much noise alone must not wake anybody
+NOISE_ONLY = 0.3  # of the scenes: noise alone must not wake anybody
 N_TALKERS = (0.55, 0.3, 0.15)  # one, two, three at once
-FAR, THROUGH = 0.6, 0.6  # shares in a room; by a microphone that colours
+CLEAN, FAR, THROUGH = 0.2, 0.6, 0.6  # shares without noise; in a room; by a microphone that colours
 SNR_DB, HISS_DB, PEAK_DB = (-5.0, 20.0), (-60.0, -25.0), (-40.0, -1.0)
 GAP_S = (0.15, 4.0)  # mean pause of a talker, drawn in logarithm
 
@@ -52,12 +52,12 @@ class Mixes:
         )  # who has said much is heard more often, but does not drown the others
 
     def draw(self, n: int, rng: np.random.Generator) -> Example:
-        return self.scene(n, rng, None if rng.random() < 0.1 else float(rng.uniform(*SNR_DB)))
+        return self.scene(n, rng, None if rng.random() < CLEAN else float(rng.uniform(*SNR_DB)))
 
     def scene(
         self, n: int, rng: np.random.Generator, snr_db: float | None, silent: bool | None = None
     ) -> Example:
-        """With noise at `snr_db` below the loudest half second of speech (None: hiss only). `silent`: noise alone (a fifth of all)."""
+        """With noise at `snr_db` below the loudest half second of speech (None: hiss only). `silent`: noise alone (three in ten of all)."""
         if silent is None:
             silent = rng.random() < NOISE_ONLY
         sound, labels = np.zeros(n * FRAME, np.float32), np.zeros(n, bool)
@@ -74,10 +74,10 @@ class Mixes:
     def _noisy(self, sound: Samples, rng: np.random.Generator, snr_db: float | None) -> Samples:
         hiss = coloured(len(sound), rng)
         if not sound.any():
-            noise = stretch(one_of(self.noise, rng), len(sound), rng)
+            noise = stretch(retuned(one_of(self.noise, rng), rng), len(sound), rng)
             return mixed(noise, hiss, float(rng.uniform(0, 40)), rng) if rng.random() < 0.9 else hiss
         if snr_db is not None:
-            sound = mixed(sound, one_of(self.noise, rng), snr_db, rng)
+            sound = mixed(sound, retuned(one_of(self.noise, rng), rng), snr_db, rng)
         return mixed(sound, hiss, -float(rng.uniform(*HISS_DB)), rng)
 
 
@@ -97,6 +97,12 @@ def talker(said: Sequence[Utterance], n: int, rng: np.random.Generator) -> tuple
             labels[at + skip : at + m] |= spoken[skip:m]
         at += len(spoken) + round(100 * rng.exponential(gap_s))
     return sound, labels
+
+
+def retuned(noise: Samples, rng: np.random.Generator) -> Samples:
+    """Faster and higher, or slower and lower, by half an octave at most: two hundred recordings are few."""
+    speed = 2 ** rng.uniform(-0.5, 0.5)
+    return np.interp(np.arange(0, len(noise) - 1, speed), np.arange(len(noise)), noise).astype(np.float32)
 
 
 def coloured(n: int, rng: np.random.Generator) -> Samples:

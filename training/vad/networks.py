@@ -15,7 +15,7 @@ from entrain_training.vad.labels import FRAME, WINDOW
 
 N_BANDS, N_MFCC, TAPS = 40, 20, 401
 LOW_HZ, HIGH_HZ = 60.0, 7_600.0
-FLOOR = 1e-5  # of a band's power: what is softer than −70 dB re full scale is all the same
+FLOOR = 1e-8  # of a band's power, −100 dB re full scale: meetings whisper at −75 dB
 STRIDE = 4  # samples: the learned filters' outputs are looked at every quarter of a millisecond
 
 States = tuple[Tensor, Tensor]  # (layers, B, hidden) each
@@ -69,17 +69,20 @@ class Detector(nn.Module):
 
     def forward(self, frames: Tensor, states: States | None = None) -> tuple[Tensor, States]:
         """Frames `(B, T, context + 160)` → logits `(B, T)`, and the states to go on with."""
-        values = self.front(frames)  # (B, T, F)
-        values = self.norm(values.transpose(1, 2)).transpose(1, 2)
-        heard, states = self.recurrent(self.along(values), states)  # (B, T, H)
+        values = self.values(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, F)
+        heard, states = self.recurrent(values, states)  # (B, T, H)
         return self.out(heard)[..., 0], states
+
+    def values(self, frames: Tensor) -> Tensor:
+        """What the recurrence reads of each frame by itself: `(N, context + 160)` → `(N, F)`."""
+        return self.along(self.norm(self.front(frames)))
 
     def framed(self, sound: Tensor) -> Tensor:
         """Sound `(B, T · 160)` → `(B, T, context + 160)`, silence before the first."""
         return nn.functional.pad(sound, (self.context, 0)).unfold(1, self.context + FRAME, FRAME)
 
 
-# --- front ends: (B, T, samples) → (B, T, values) --------------------------------------------------------------------------
+# --- front ends: frames (N, samples) → (N, values) --------------------------------------------------------------------------
 
 
 class LogMel(nn.Module):
@@ -91,12 +94,15 @@ class LogMel(nn.Module):
         super().__init__()
         turns = np.outer(np.arange(WINDOW), np.arange(WINDOW // 2 + 1)) * (2 * np.pi / WINDOW)
         window = np.hanning(WINDOW + 1)[:-1, None]
-        self.register_buffer("transform", fixed(np.hstack((np.cos(turns), np.sin(turns))) * window))
-        self.register_buffer("bands", fixed(triangles()))
+        transform, bands = np.hstack((np.cos(turns), np.sin(turns))) * window, triangles()
+        self.register_buffer(
+            "transform", fixed(transform), persistent=False
+        )  # (400, 402): real, then imaginary
+        self.register_buffer("bands", fixed(np.vstack((bands, bands))), persistent=False)  # (402, 40)
 
     def forward(self, frames: Tensor) -> Tensor:
-        real, imaginary = (frames @ self.transform).chunk(2, -1)  # (…, 201) each
-        return torch.log((real**2 + imaginary**2) @ self.bands + FLOOR)
+        spectrum = frames @ self.transform
+        return torch.log((spectrum * spectrum) @ self.bands + FLOOR)
 
 
 class MFCC(nn.Module):
@@ -109,7 +115,7 @@ class MFCC(nn.Module):
         self.mel = LogMel()
         waves = np.cos(np.pi / N_BANDS * np.outer(np.arange(N_BANDS) + 0.5, np.arange(N_MFCC)))
         waves *= np.sqrt(np.where(np.arange(N_MFCC) == 0, 1, 2) / N_BANDS)
-        self.register_buffer("cosines", fixed(waves))
+        self.register_buffer("cosines", fixed(waves), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.mel(frames) @ self.cosines
@@ -127,9 +133,8 @@ class Filterbank(nn.Module):
         self.filters.weight.data = fixed(gammatones())[:, None]
 
     def forward(self, frames: Tensor) -> Tensor:
-        flat = frames.reshape(-1, 1, self.n_samples)
-        highest = self.filters(flat).amax(-1)  # (…, 40)
-        return torch.log(torch.relu(highest) + FLOOR).reshape(len(frames), -1, N_BANDS)
+        highest = self.filters(frames[:, None]).amax(-1)  # (N, 40)
+        return torch.log(torch.relu(highest) + FLOOR**0.5)
 
 
 class Along(nn.Module):
@@ -143,9 +148,10 @@ class Along(nn.Module):
         self.down = nn.Linear(n_maps * ((n_bands - width + 1) // pool), self.n_values)
 
     def forward(self, values: Tensor) -> Tensor:
-        bands = values.flatten(0, 1)[:, None]  # (B · T, 1, F)
-        found = self.pool(torch.relu(self.maps(bands))).flatten(1)
-        return torch.relu(self.down(found)).reshape(len(values), -1, self.n_values)
+        highest = self.pool(self.maps(values[:, None]))  # (N, 32, 11)
+        return torch.relu(
+            self.down(torch.relu(highest).flatten(1))
+        )  # after the pool: a third of the work, and the same
 
 
 def fixed(values: np.ndarray) -> Tensor:

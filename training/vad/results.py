@@ -25,8 +25,8 @@ SEED = 0
 
 
 def make(data: Path, out: Path, quick: bool, say: Say) -> list[Section]:
-    """Everything under `out`/vad; `quick` does the same with next to no training."""
-    out, left_out = out / "vad", LeftOut()
+    """Everything under `out`; `quick` does the same with next to no training."""
+    left_out = LeftOut()
     sources = Sources.within(data)
     meetings = read_meetings(data / "vad" / "ami", left_out)
     mixes = mixers(sources, left_out, n_texts=3 if quick else 300)
@@ -72,7 +72,7 @@ def scenes(name: str, quick: bool) -> Settings:
 
 
 def further(name: str, quick: bool) -> Settings:
-    size = {"epochs": 1, "steps": 1, "dev_scenes": 1} if quick else {"epochs": 2, "steps": 60}
+    size = {"epochs": 1, "steps": 1, "dev_scenes": 1} if quick else {"epochs": 2, "steps": 30}
     return Settings(
         network=name, seconds=8.0, batch_size=10, seed=SEED, learning_rate=1e-3, real=0.5, keep="last", **size
     )

@@ -95,17 +95,17 @@ def ours(name: str, runs: Sequence[Path], of: Mapping[str, int] | None = None) -
 
 
 def weights(path: Path) -> int | None:
-    """Values that were learnt: all in the file but what is fixed and what batch normalisation counted."""
+    """Values that were learnt: all in the file but what batch normalisation counted."""
     if not path.exists():
         return None
     from safetensors import safe_open
 
-    fixed = ("transform", "bands", "cosines", "running_mean", "running_var", "num_batches_tracked")
+    counted = ("running_mean", "running_var", "num_batches_tracked")
     with safe_open(path, "numpy") as file:
         return sum(
             int(np.prod(file.get_slice(name).get_shape()))
             for name in file.keys()  # noqa: SIM118
-            if name.rpartition(".")[2] not in fixed
+            if name.rpartition(".")[2] not in counted
         )
 
 

@@ -33,7 +33,7 @@ class Settings(Study):
     steps: int = Field(default=60, ge=1)
     """Batches an epoch."""
     real: float = Field(default=0.4, ge=0, le=1)
-    """Share of the examples that come from meetings, where there are any."""
+    """Share of the examples that come from meetings, where there are any; 0 leaves the meetings for the test."""
     texts: int = Field(default=300, ge=0)
     """Turns of the turn table that the default voice says."""
     dev_scenes: int = Field(default=64, ge=1)
