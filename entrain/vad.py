@@ -157,7 +157,10 @@ class NetworkStream:
         n, n_context = frames.shape[1], len(self.context)
         sound = np.concatenate((self.context, frames.ravel()))
         self.context = sound[len(sound) - n_context :].copy()
-        shown = np.lib.stride_tricks.sliding_window_view(sound, n_context + n)[::n]  # (K, context + n)
+        shape, strides = (len(frames), n_context + n), (n * sound.itemsize, sound.itemsize)
+        shown = np.ndarray(
+            shape, np.float32, sound, strides=strides
+        )  # numpy's own view takes 7 µs, a tenth of a chunk
         inputs = {self.vad.config.input: np.ascontiguousarray(shown), **self.states}
         probabilities, *states = self.vad.session.run(None, inputs)
         self.states = dict(zip(self.states, states, strict=True))

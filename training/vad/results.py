@@ -67,7 +67,7 @@ def crossed(
 
 
 def scenes(name: str, quick: bool) -> Settings:
-    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 16, "steps": 60}
+    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 24, "steps": 60}
     return Settings(network=name, seconds=5.0, batch_size=16, seed=SEED, **size)
 
 
