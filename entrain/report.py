@@ -250,21 +250,20 @@ def emotions(turns: Sequence[Turn]) -> str:
 
 
 def _strips(turns: Sequence[Turn], labels: Sequence[str], figure: Any) -> None:
-    """The strip's height at a turn is the probability; a mark is the most probable one's."""
     (unit, per_unit), axes, size = _clock(turns), figure.subplots(), _marker(turns)
     for speaker, (colour, marker) in SPEAKERS.items():
         mine = [turn for turn in turns if turn.speaker == speaker and turn.emotion]
-        middle = [(turn.start_s + turn.end_s) / 2 / per_unit for turn in mine]
-        width = [max(turn.end_s - turn.start_s, 0.0) / per_unit for turn in mine]
+        sides = np.array([[t.start_s, t.start_s, t.end_s, t.end_s] for t in mine]).reshape(-1) / per_unit
         for row, label in enumerate(labels):
-            height = [0.8 * (turn.emotion or {}).get(label, 0.0) for turn in mine]
-            axes.bar(middle, height, width, bottom=-row - 0.4, color=colour, alpha=0.6)
-        best = [
-            -labels.index(max(turn.emotion, key=turn.emotion.__getitem__)) for turn in mine if turn.emotion
-        ]
+            p = np.outer([(t.emotion or {}).get(label, 0.0) for t in mine], [0, 1, 1, 0]).reshape(-1)
+            foot = -row - 0.4
+            axes.fill_between(sides, foot, foot + 0.8 * p, color=colour, alpha=0.6, linewidth=0)
+        best = [-labels.index(max(t.emotion, key=t.emotion.__getitem__)) for t in mine if t.emotion]
+        middle = [(t.start_s + t.end_s) / 2 / per_unit for t in mine]
         axes.plot(middle, best, linestyle="", marker=marker, color=colour, markersize=size)
     axes.set_yticks([-row for row in range(len(labels))], labels, parse_math=False)
     axes.set(xlabel=unit, ylim=(0.5 - len(labels), 0.5))
+    axes.grid(visible=False, axis="y")
 
 
 def _clock(turns: Sequence[Turn]) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import shutil
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pytest
 from conftest import joined, silence
 from emotion_model import LABELS, trained, voice
+from server import serving, until
 from typer.testing import CliRunner
 
 from entrain.audio import Audio
@@ -22,10 +24,13 @@ from entrain.cli import app
 from entrain.conversation import Conversation, Entrainer
 from entrain.converse import read_conversation
 from entrain.doctor import _feel
+from entrain.ear import Ears
 from entrain.emotion import EmotionError, Felt, load_emotion
 from entrain.history import History
+from entrain.live import Event, Live
 from entrain.messages import Conversation as Exported
 from entrain.neural import Neural
+from entrain.responder import Script
 from entrain.store import Store
 from entrain.turn import Features, Turn
 from entrain.words import Words
@@ -129,6 +134,34 @@ def test_at_a_glance_the_turn_is_judged_before_it_is_over(agent: Entrainer, mode
     assert hearing.feel(other) is not begun
     hearing.feed(TURNS[1].samples)
     assert hearing.feel(judge) is not begun
+
+
+def test_a_live_turn_is_judged(fresh: Entrainer) -> None:
+    pytest.importorskip("silero_vad", reason="pip install 'entrain[ears]'")
+    events: list[Event] = []
+    ears, talk = Ears.load(smart=False), fresh.conversation()
+    live = Live(talk, Script(["So it is."]), 16_000, ears=ears, hands_free=False, on=events.append)
+    live.begin()
+    for start in range(0, len(TURNS[1].samples), 320):
+        live.feed(TURNS[1].samples[start : start + 320])
+    live.end()
+    until(lambda: any(event.type == "heard" for event in events))
+    live.close()
+    heard = next(event for event in events if event.type == "heard").data["turn"]
+    assert likeliest(Turn.model_validate(heard)) == "excited"
+
+
+def test_a_turn_over_rest_tells_its_emotion(fresh: Entrainer) -> None:
+    with serving(fresh) as client:
+        sent = {"audio": base64.b64encode(TURNS[1].wav()).decode(), "text": "well"}
+        turn = client.post("/v1/conversations/k/user_turn", json=sent).json()["turn"]
+        assert likeliest(Turn.model_validate(turn)) == "excited"
+        kept = client.get("/v1/conversations/k").json()
+        assert kept["turns"][0]["emotion"] == turn["emotion"]
+        assert History.from_json(json.dumps(kept)).manners["user"].n == 1
+        assert "Sounds excited" in client.get("/v1/conversations/k/report").text
+        described = client.get("/openapi.json").json()["components"]["schemas"]["Turn"]["properties"]
+    assert "emotion" in described
 
 
 def test_the_agent_is_judged_as_it_really_sounded(fresh: Entrainer) -> None:

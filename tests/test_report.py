@@ -514,16 +514,19 @@ def test_emotions_are_told_with_each_turn_and_drawn_over_the_talk(tmp_path: Path
     assert "user: angry in 1 turn, calm in 1 turn; agent: calm in 1 turn." in " ".join(told.split())
     drawn = {text.text for text in figure.all("text")}
     assert {"angry", "calm"} <= drawn
-    styles = [path.attributes.get("style") or "" for path in figure.all("path")]
-    assert (
-        sum("var(--user)" in style and "opacity: 0.6" in style for style in styles) == 4
-    )  # two turns, two labels
+    strips = [use.attributes.get("style") or "" for use in figure.all("use")]
+    assert sum("var(--user)" in style and "opacity: 0.6" in style for style in strips) == 2  # labels
 
 
 def test_without_emotions_nothing_is_said_of_them(tmp_path: Path) -> None:
     page = Page(write_report(make_turns(), tmp_path / "r.html"))
     assert "Sounds" not in page.source
     assert not [f for f in page.all("figure") if f.attributes.get("id") == "emotion"]
+
+
+def test_one_turn_may_be_all_that_was_judged(tmp_path: Path) -> None:
+    page = Page(write_report(felt({"calm": 1.0}, None, None), tmp_path / "r.html"))
+    assert [f for f in page.all("figure") if f.attributes.get("id") == "emotion"]
 
 
 def test_a_label_may_be_anything(tmp_path: Path) -> None:
