@@ -55,6 +55,24 @@ class Emotion(Protocol):
         ...
 
 
+class Judge(Emotion, Protocol):
+    """What every kind of model is inside: the costly part apart from the cheap one, so that turns can be judged again in another order."""
+
+    def measure(self, audio: Audio) -> Any:
+        """What it looks at in a turn; None where there is nothing to be seen."""
+        ...
+
+    def judge(self, measured: Any, manner: Manner | None) -> Felt: ...
+
+
+def feel(model: Judge, audio: Audio, manner: Manner | None) -> Felt:
+    """`Emotion.feel` of every kind. A turn that can't be judged teaches nothing."""
+    if why := why_not(audio):
+        return Felt(None, manner, why)
+    measured = model.measure(audio)
+    return Felt(None, manner, "no speech") if measured is None else model.judge(measured, manner)
+
+
 def why_not(audio: Audio) -> str:
     """Why a turn can't be judged, as it stands in `Felt.why`; empty where it can."""
     if audio.duration_s < MIN_S:

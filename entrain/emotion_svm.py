@@ -6,10 +6,9 @@ model.safetensors  the prior of the measures, support vectors and their weights,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrain.audio import Audio
-from entrain.emotion import FORMAT, Felt, Manner, why_not
+from entrain.emotion import FORMAT, Felt, Manner, feel
+from entrain.emotion_folder import read_tensors, write
 from entrain.functionals import NAMES, SCHEMA, functionals
 from entrain.manner import Prior, Running
 
 Floats = NDArray[np.float64]
+Measures = tuple[Floats, NDArray[np.bool_]]  # all functionals (F,), and which are valid (F,)
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,16 @@ class Machine:
     """Calibration: the probabilities are softmax(temperature · class scores + bias)."""
 
     def decision(self, z: Floats) -> Floats:
-        """(B, F) → of each pair, above 0 for its first class: (B, K·(K − 1)/2)."""
-        apart = (z**2).sum(1)[:, None] + (self.vectors**2).sum(1) - 2 * z @ self.vectors.T  # (B, S)
-        near = np.exp(-self.gamma * np.maximum(apart, 0.0))
+        """(B, F) → of each pair, above 0 for its first class (of two classes alone: for the second, as in scikit-learn):
+        (B, K·(K − 1)/2)."""
+        near = kernel(z, self.vectors, self.gamma)
         ends = np.concatenate([[0], np.cumsum(self.n_vectors)])
         of_class = [slice(ends[k], ends[k + 1]) for k in range(len(self.n_vectors))]
         pairs = [
             near[:, of_class[i]] @ self.weights[j - 1, of_class[i]] + near[:, of_class[j]] @ self.weights[i, of_class[j]]
             for i, j in pairs_of(len(self.n_vectors))
         ]  # fmt: skip
-        found = np.stack(pairs, 1) + self.intercepts
-        return -found if len(self.n_vectors) == 2 else found  # scikit-learn turns two classes round
+        return np.stack(pairs, 1) + self.intercepts
 
     def scores(self, z: Floats) -> Floats:
         """(B, F) → (B, K): how far each class is ahead of the others, on average."""
@@ -57,6 +57,12 @@ class Machine:
     def probabilities(self, z: Floats) -> Floats:
         """(B, F) → (B, K), each row together 1."""
         return softmax(self.temperature * self.scores(z) + self.bias)
+
+
+def kernel(a: Floats, b: Floats, gamma: float) -> Floats:
+    """How near each of (A, F) is to each of (B, F), 0 to 1: (A, B)."""
+    apart = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    return np.exp(-gamma * np.maximum(apart, 0.0))
 
 
 def pairs_of(n: int) -> list[tuple[int, int]]:
@@ -92,23 +98,24 @@ class Svm:
     card: dict[str, Any] = field(default_factory=dict[str, Any])
     """What it was trained on, and how: for people."""
 
-    def feel(self, audio: Audio, manner: Manner | None = None) -> Felt:
-        """See `Emotion.feel`. About .1 s for a turn of 4 s, nearly all of it Praat's."""
-        if why := why_not(audio):
-            return Felt(None, manner, why)
+    def measure(self, audio: Audio) -> Measures | None:
+        """All functionals of a turn; None where there is no speech in it. About .1 s for a turn of 4 s, nearly all of it Praat's."""
         values, valid = functionals(audio)
-        if not valid.any():
-            return Felt(None, manner, "no speech")
-        return self.judge(values[self.columns], valid[self.columns], manner)
+        return (values, valid) if valid.any() else None
 
-    def judge(self, values: Floats, valid: NDArray[np.bool_], manner: Manner | None) -> Felt:
-        """The same from its measures (F,)."""
+    def judge(self, measured: Measures, manner: Manner | None) -> Felt:
+        """A turn that was measured. Quick."""
+        values, valid = measured[0][self.columns], measured[1][self.columns]
         state = self.prior.observe(Running.of(manner, len(values)), values, valid)
         found = self.machine.probabilities(self.prior.z(state, values, valid)[None])[0]
         learns = np.isfinite(self.prior.count)
         return Felt(dict(zip(self.labels, found.tolist(), strict=True)), state.manner() if learns else None)
 
-    @property
+    def feel(self, audio: Audio, manner: Manner | None = None) -> Felt:
+        """See `Emotion.feel`."""
+        return feel(self, audio, manner)
+
+    @cached_property
     def columns(self) -> list[int]:
         """Where its measures stand in NAMES."""
         place = {name: i for i, name in enumerate(NAMES)}
@@ -138,20 +145,3 @@ class Svm:
         )  # fmt: skip
         _ = model.columns  # raises KeyError for a measure that is not known here
         return model
-
-
-def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
-    """config.json last: where it is, all is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
-    import_module("safetensors.numpy").save_file(contiguous, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    return folder
-
-
-def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Raises `ValueError` for what is no safetensors file."""
-    try:
-        return import_module("safetensors.numpy").load_file(path)
-    except import_module("safetensors").SafetensorError as error:
-        raise ValueError(f"{path.name}: {error}") from error

@@ -104,13 +104,13 @@ def cosines() -> Floats:
     return np.cos(angle) * (2 / N_BANDS) ** 0.5
 
 
-@lru_cache(maxsize=1)
-def filters() -> Floats:
-    """Triangles on the Mel scale, each from its neighbours' middles: (26, 257)."""
+@lru_cache(maxsize=4)
+def filters(n_bands: int = N_BANDS, n_fft: int = N_FFT) -> Floats:
+    """Triangles on the Mel scale, each from its neighbours' middles: (n_bands, n_fft/2 + 1)."""
     low, high = (2595 * float(np.log10(1 + hz / 700)) for hz in (LOW_HZ, HIGH_HZ))
-    edges_hz: Floats = 700 * (np.power(10.0, np.linspace(low, high, N_BANDS + 2) / 2595) - 1)
-    hz = np.linspace(0, RATE_HZ / 2, N_FFT // 2 + 1)
+    edges_hz: Floats = 700 * (np.power(10.0, np.linspace(low, high, n_bands + 2) / 2595) - 1)
+    hz = np.linspace(0, RATE_HZ / 2, n_fft // 2 + 1)
     low_hz, middle_hz, high_hz = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     rising = (hz - low_hz) / (middle_hz - low_hz)
     falling = (high_hz - hz) / (high_hz - middle_hz)
-    return np.maximum(0, np.minimum(rising, falling))
+    return np.maximum(0.0, np.minimum(rising, falling))

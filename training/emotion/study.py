@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -13,7 +13,16 @@ Normalise = Literal["online", "none", "whole"]
 Measures = Literal["all", "egemaps", "mfcc"]
 
 
+OF_KIND: dict[str, dict[str, Any]] = {
+    "wav2vec2": {"epochs": 15, "batch_size": 8, "learning_rate": 3e-5, "warm_up": 200},
+}
+"""Settings that a pretrained network wants otherwise."""
+
+
 class EmotionStudy(Study):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**(OF_KIND.get(str(given.get("model")), {}) | given))
+
     model: Kind = "svm"
     """`mean` is svm and network, their probabilities averaged."""
     normalise: Normalise = "online"
@@ -34,7 +43,7 @@ class EmotionStudy(Study):
     inner_folds: int = Field(default=4, ge=2)
     """Parts of the training speakers, each held out once, that these are chosen and probabilities calibrated on."""
 
-    epochs: int = Field(default=40, ge=1)
+    epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=32, ge=1)
     crop_s: float = Field(default=1.6, gt=0)
     """network: seconds of a turn that are seen at once in training."""
