@@ -137,6 +137,13 @@ def test_the_one_that_looks_ahead_says_so(exported: dict[str, NetworkVAD]) -> No
     assert np.abs(first[:50] - second[:50]).max() > 1e-4
 
 
+def test_weights_of_another_network_are_refused(tmp_path: Path, exported: dict[str, NetworkVAD]) -> None:
+    other = Path(exported["cdnn"].session._model_path).parent
+    for folder in (other, tmp_path):
+        with pytest.raises(TrainingError, match="holds no trained lstm to go on from"):
+            begin_from(networks.Detector("lstm"), folder)
+
+
 def test_the_front_end_is_the_power_of_a_fourier_transform() -> None:
     frames = torch.randn(6, networks.WINDOW)
     window = np.hanning(networks.WINDOW + 1)[:-1]
@@ -280,6 +287,20 @@ def test_padding_changes_no_loss_and_a_rare_class_weighs_as_much() -> None:
     assert task.balanced(all_right, sign, whole) == pytest.approx(
         float(task.balanced(-all_right, sign, whole)), rel=1e-5
     )
+
+
+def test_noise_alone_stays_below_one_half_and_the_order_stays(scenes: mixes.Mixes) -> None:
+    torch.manual_seed(0)
+    network = networks.Detector("cdnn").eval()
+    sound = torch.from_numpy(scenes.scene(300, rng(), 10.0).samples)[None]
+    before = network(network.framed(sound))[0].detach()
+    network.out.bias.data += 5
+    task.quieten(network, scenes, 0.1, 4)
+    after = network(network.framed(sound))[0].detach()
+    assert (after - before).std() < 1e-5
+    silent = [scenes.scene(1_000, draw, None, silent=True).samples for draw in [rng(1)] for _ in range(4)]
+    heard = network(network.framed(torch.from_numpy(np.stack(silent))))[0]
+    assert float((heard > 0).float().mean()) == pytest.approx(0.1, abs=0.01)
 
 
 # --- measures --------------------------------------------------------------------------------------------------------

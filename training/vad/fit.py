@@ -15,7 +15,7 @@ from entrain_training.study import learn
 from entrain_training.vad.export import begin_from, write
 from entrain_training.vad.meetings import Crops, Meeting, read_meetings
 from entrain_training.vad.mixes import Mixes
-from entrain_training.vad.task import Detection, Part, Settings
+from entrain_training.vad.task import Detection, Part, Settings, quieten
 from entrain_training.vad.voices import noises, voices
 
 N_DEV_ROOMS = 16
@@ -105,6 +105,7 @@ def fit(
     if start:
         begin_from(task.network, start)
     history = learn(task, run, settings, console, resume)
+    quieten(task.network, mixes.dev, settings.noise_alarm, settings.dev_scenes)
     config = write(task.network, run)
     best = min(history, key=lambda row: row["dev_loss"]) if settings.keep == "best" else history[-1]
     return {

@@ -44,7 +44,7 @@ class Scale:
     seeds: int = 5
     scenes: int = 40
     test_scenes: int = 20
-    steps: int = 40
+    steps: int = 60
 
 
 def fixed(mixes: Mixes, n: int, seed: int) -> list[Meeting]:
@@ -80,7 +80,7 @@ def trained(
     if not result.exists():
         settings = Settings(
             network=name, seconds=length_s, batch_size=round(SCENE_S / length_s), steps=scale.steps, epochs=1, warm_up=10,
-            seed=seed, keep="last", dev_scenes=1,
+            seed=seed, keep="last", dev_scenes=1, noise_alarm=1.0,
         )  # fmt: skip
         about = {
             "scenes": len(learnt),

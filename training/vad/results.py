@@ -67,8 +67,8 @@ def crossed(
 
 
 def scenes(name: str, quick: bool) -> Settings:
-    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 24, "steps": 60}
-    return Settings(network=name, seconds=5.0, batch_size=16, seed=SEED, **size)
+    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 30, "steps": 150}
+    return Settings(network=name, seconds=4.0, batch_size=8, seed=SEED, **size)
 
 
 def further(name: str, quick: bool) -> Settings:

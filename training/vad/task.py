@@ -12,7 +12,7 @@ from torch import Tensor
 
 from entrain_training.study import Study
 from entrain_training.vad.labels import auc
-from entrain_training.vad.mixes import Example, Source
+from entrain_training.vad.mixes import Example, Mixes, Source
 from entrain_training.vad.networks import Detector
 
 RAREST = 0.1  # a class counts at least as if it had this share: one breath in a minute of talk is not worth the minute
@@ -40,6 +40,8 @@ class Settings(Study):
     """Of ten seconds each."""
     keep: Literal["best", "last"] = "best"
     """The epoch with the lowest loss on dev scenes; or the last, where meetings should lead away from the scenes."""
+    noise_alarm: float = Field(default=0.02, gt=0, le=1)
+    """At threshold .5, the share of dev noise alone that may be taken for speech; 1 leaves the scores as they were learnt."""
 
 
 class Part(NamedTuple):
@@ -85,6 +87,16 @@ class Detection:
             scores.append(logits.cpu()[counts])
             labels.append(speech[counts])
         return {"dev_auc": auc(torch.cat(scores).numpy(), torch.cat(labels).numpy() > 0.5)}
+
+
+@torch.no_grad()
+def quieten(network: Detector, scenes: Mixes, share: float, n_scenes: int) -> None:
+    """Lower all scores alike, until no more than `share` of what is heard in noise alone passes .5. Balanced classes make a detector
+    eager; the order of its scores, and so the area under its curve, stays."""
+    rng = np.random.default_rng(DEV_SEED)
+    sound, _, _ = stacked([scenes.scene(DEV_FRAMES, rng, None, silent=True) for _ in range(n_scenes)])
+    logits, _ = network.eval()(network.framed(sound))
+    network.out.bias -= logits.flatten().quantile(1 - share).clamp(min=0)
 
 
 def stacked(examples: Sequence[Example]) -> Batch:
