@@ -111,25 +111,13 @@ def train(
         from entrain_training.wake.sounds import Sources
 
         if resume:
-            if (
-                word
-                or positives
-                or negatives
-                or backgrounds
-                or near
-                or text
-                or labels
-                or voices
-                or start_from
-            ):
+            if any((word, positives, negatives, backgrounds, near, text, labels, voices, start_from)):
                 raise ValueError(
                     "a training goes on with the sound that it was begun with; give --resume alone."
                 )
             folder, file = folder_and_file(resume)
-            sources, settings = (
-                Sources.of(read(folder / "settings.json")["about"]),
-                again(folder, Wake, changes),
-            )
+            sources = Sources.of(read(folder / "settings.json")["about"])
+            settings = again(folder, Wake, changes)
         else:
             sources = _sources(
                 word, positives, negatives, backgrounds, near, text, labels, voices, start_from
@@ -139,7 +127,9 @@ def train(
         try:
             made = created(sources, folder, settings, file=file, console=console, resume=resume is not None)
         except KeyboardInterrupt:
-            console.print(f"Stopped. To go on: entrain train wake --resume {file or folder}", soft_wrap=True)
+            begun = (folder / "settings.json").exists()  # else voices still spoke, whose lines are kept
+            again_by = f"entrain train wake --resume {file or folder}" if begun else "the same command"
+            console.print(f"Stopped. To go on: {again_by}", soft_wrap=True)
             raise typer.Exit(130) from None
     _print_created(made.path, made.card, as_json)
 

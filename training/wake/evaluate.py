@@ -8,12 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from entrain.report import AGENT, FAINT, INK, USER, svg
 from entrain.wake import READY, WakeWord, load_wake
-from entrain_training.sections import Figure, Grid, Row, Section
+from entrain_training.sections import Grid, Row, Section
 from entrain_training.statistics import Estimate
-from entrain_training.wake.measure import Measured, Sounds, Test, by_speaker, measure, near_misses, sounds
-from entrain_training.wake.scores import accepted, missed, per_hour, triggers
+from entrain_training.wake.measure import (
+    Measured,
+    Sounds,
+    Test,
+    by_speaker,
+    flat,
+    measure,
+    near_misses,
+    sounds,
+)
+from entrain_training.wake.plot import curves
+from entrain_training.wake.scores import accepted, hours, missed, per_hour, triggers
 
 LIMITS = (0.1, 0.5, 1.0, 2.0)  # false accepts per hour at which misses are told
 READY_FROM = "pyopen-wakeword"
@@ -48,7 +57,7 @@ def section(
     grids = [
         _summary(found, test),
         _within(found, test),
-        _folders(found),
+        _folders(found, heard),
         _close(found),
         _times(found, heard),
     ]
@@ -56,7 +65,7 @@ def section(
         grids.append(_speakers(found, heard, test.speakers))
     return Section(
         name="wake-" + word.replace(" ", "-"), title=f"Wake word: {word}", note=_note(heard, test), grids=tuple(grids),
-        figures=(_figure(found, test, word),), left_out=tuple(notes + heard.left_out.told()), data=_data(found, heard, test),
+        figures=(curves(found, test.snr_db, word),), left_out=tuple(notes + heard.left_out.told()), data=_data(found, heard, test),
     )  # fmt: skip
 
 
@@ -69,42 +78,35 @@ def _note(heard: Sounds, test: Test) -> str:
 
 
 def _summary(found: Sequence[Measured], test: Test) -> Grid:
+    noise = f"{test.snr_db:g} dB"
     head = (
-        "wake word",
-        "threshold",
-        "missed, clean",
-        f"missed at {test.snr_db:g} dB",
-        "false accepts per hour",
-        "of them",
-    )
+        "wake word", "threshold", "missed, clean", f"missed at {noise}", "false accepts per hour, clean", f"at {noise}"
+    )  # fmt: skip
     rows: list[Row] = []
     for it in found:
-        count = accepted(it.all_others, it.wake.threshold)
-        rows.append((
-            it.name, f"{it.wake.threshold:.3f}", percent(missed(it.clean, it.wake.threshold)),
-            percent(missed(it.noisy, it.wake.threshold)), rate(per_hour(count, it.hours)), str(count),
-        ))  # fmt: skip
+        t = it.wake.threshold
+        false = [rate(per_hour(accepted(flat(o), t), it.hours)) for o in (it.others, it.others_noisy)]
+        rows.append((it.name, f"{t:.3f}", percent(missed(it.clean, t)), percent(missed(it.noisy, t)), *false))
     return Grid(title="As it listens: the threshold was chosen in training", head=head, rows=tuple(rows))
 
 
 def _within(found: Sequence[Measured], test: Test) -> Grid:
     head = ("wake word", *(f"≤ {limit:g} per hour" for limit in LIMITS))
     rows = tuple(
-        (it.name, *(f"{percent(miss)} (threshold {t:.3f})" for t, _, miss in map(it.best, LIMITS)))
+        (it.name, *(f"{percent(miss)} (threshold {t:.3f})" for t, miss in map(it.best, LIMITS)))
         for it in found
     )
-    title = (
-        f"Missed at {test.snr_db:g} dB, had the threshold been chosen on this test for so few false accepts"
-    )
+    title = f"Missed at {test.snr_db:g} dB, had the threshold been chosen on this test for so few false accepts at {test.snr_db:g} dB"
     return Grid(title=title, head=head, rows=rows)
 
 
-def _folders(found: Sequence[Measured]) -> Grid:
-    names = list(found[0].others)
-    rows = tuple(
-        (it.name, *(str(accepted(it.others[name], it.wake.threshold)) for name in names)) for it in found
-    )
-    return Grid(title="False accepts by folder", head=("wake word", *names), rows=rows)
+def _folders(found: Sequence[Measured], heard: Sounds) -> Grid:
+    names = list(heard.others)
+    rows = [("hours", *(f"{hours(heard.others[name]):.2f}" for name in names))]
+    for it in found:
+        for how, others in (("clean", it.others), ("in noise", it.others_noisy)):
+            rows.append((f"{it.name}, {how}", *(str(accepted(others[n], it.wake.threshold)) for n in names)))
+    return Grid(title="False accepts by folder", head=("wake word", *names), rows=tuple(rows))
 
 
 def _close(found: Sequence[Measured]) -> Grid:
@@ -143,48 +145,6 @@ def _speakers(found: Sequence[Measured], heard: Sounds, rule: str) -> Grid:
     return Grid(title=title, head=("speaker", "recordings", *(it.name for it in found)), rows=rows)
 
 
-def _figure(found: Sequence[Measured], test: Test, word: str) -> Figure:
-    curves = [(it.name, it.curve(), it.wake.threshold) for it in found]
-
-    def paint(figure: Any) -> None:
-        axes = figure.subplots()
-        for (name, curve, threshold), colour in zip(
-            curves, (USER, AGENT, INK, FAINT) * len(curves), strict=False
-        ):
-            _, false, clean, noisy = zip(*curve, strict=True)
-            axes.step(
-                false, np.array(noisy) * 100, color=colour, where="post", label=f"{name}, {test.snr_db:g} dB"
-            )
-            axes.step(
-                false,
-                np.array(clean) * 100,
-                color=colour,
-                where="post",
-                linestyle=":",
-                label=f"{name}, clean",
-            )
-            at = min(range(len(curve)), key=lambda i: abs(curve[i][0] - threshold))
-            axes.plot(false[at], noisy[at] * 100, "o", color=colour)
-        axes.set(
-            xlabel="false accepts per hour", ylabel="missed, %", xscale="symlog", ylim=(0, 50), xlim=(0, 30)
-        )
-        axes.set_xscale("symlog", linthresh=1.0)
-        axes.axvline(0.5, color=FAINT, linewidth=0.8)
-        axes.axhline(5, color=FAINT, linewidth=0.8)
-        axes.legend(frameon=False, fontsize=8)
-
-    alt = "; ".join(f"{name}: {best(curve):.1%} missed in noise at .5 an hour" for name, curve, _ in curves)
-    return Figure(
-        title=f"{word}: misses against false accepts; a dot is the threshold in use", alt=alt,
-        svg=svg(paint, (6.0, 3.6), "wake-" + word.replace(" ", "-")),
-    )  # fmt: skip
-
-
-def best(curve: Sequence[tuple[float, float, float, float]], limit: float = 0.5) -> float:
-    """Least missed in noise with no more false accepts per hour than that."""
-    return min((noisy for _, false, _, noisy in curve if false <= limit), default=1.0)
-
-
 def _data(found: Sequence[Measured], heard: Sounds, test: Test) -> dict[str, Any]:
     told: dict[str, Any] = {
         "hours": heard.hours,
@@ -195,11 +155,15 @@ def _data(found: Sequence[Measured], heard: Sounds, test: Test) -> dict[str, Any
     for it in found:
         t = it.wake.threshold
         told[it.name] = {
-            "threshold": t, "missed_clean": missed(it.clean, t).model_dump(), "missed_noisy": missed(it.noisy, t).model_dump(),
-            "false_accepts_per_hour": per_hour(accepted(it.all_others, t), it.hours).model_dump(),
+            "threshold": t,
+            "missed": {"clean": missed(it.clean, t).model_dump(), "noisy": missed(it.noisy, t).model_dump()},
+            "false_accepts_per_hour": {
+                how: per_hour(accepted(flat(others), t), it.hours).model_dump()
+                for how, others in (("clean", it.others), ("noisy", it.others_noisy))
+            },
             "latencies_s": it.latencies_s(heard.ends_s),
-            "curve": [dict(zip(("threshold", "false_accepts_per_hour", "missed_clean", "missed_noisy"), p, strict=True)) for p in it.curve()],
-        }  # fmt: skip
+            "curve": [point._asdict() for point in it.curve],
+        }
     return told
 
 

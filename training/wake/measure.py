@@ -6,7 +6,9 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from entrain_training.clips import Clip, LeftOut, Samples, find, read, read_fold
 from entrain_training.schedule import TrainingError
 from entrain_training.statistics import Estimate, estimate, mean
 from entrain_training.wake import phrases, voices
+from entrain_training.wake.recording import made_backgrounds, speech_s
 from entrain_training.wake.scores import (
     FRAME_S,
     PAD_S,
@@ -28,7 +31,6 @@ from entrain_training.wake.scores import (
     missed,
     triggers,
 )
-from entrain_training.wake.sounds import made_backgrounds, speech_s
 
 N_HALVES, N_PAIRS, N_NEAR = 100, 50, 120
 GAP_S = 1.5  # between two words
@@ -62,6 +64,7 @@ class Sounds:
     noisy: list[Samples]
     others: dict[str, list[Samples]]
     """By folder."""
+    others_noisy: dict[str, list[Samples]]
     halves: dict[str, list[Samples]]
     pairs: list[Samples]
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -74,8 +77,10 @@ class Sounds:
 def sounds(test: Test) -> Sounds:
     left_out, rng = LeftOut(), np.random.default_rng(test.seed)
     words = _clips(test.positives, test, left_out)
-    others = {folder.name: [c.samples for c in _clips([folder], test, left_out)] for folder in test.negatives}
-    others = {name: found for name, found in others.items() if found}
+    names = [folder.name for folder in test.negatives]
+    names = names if len(set(names)) == len(names) else [str(folder) for folder in test.negatives]
+    read_ones = zip(names, (_clips([folder], test, left_out) for folder in test.negatives), strict=True)
+    others = {name: [clip.samples for clip in found] for name, found in read_ones if found}
     if not words or not others:
         raise TrainingError("nothing to test on: one class only. " + " ".join(left_out.told()))
     noise = [clip.samples for clip in read_folders(test.backgrounds, left_out)]
@@ -83,18 +88,31 @@ def sounds(test: Test) -> Sounds:
     spans = [speech_s(clip.samples) for clip in words]
     padded = [np.pad(clip.samples, round(PAD_S * RATE_HZ)) for clip in words]
     noisy = [mixed(samples, one_of(noise, rng), test.snr_db, rng) for samples in padded]
+    others_noisy = {
+        name: [mixed(s, one_of(noise, rng), test.snr_db, rng) for s in found]
+        for name, found in others.items()
+    }
     there = [(clip.samples, span) for clip, span in zip(words, spans, strict=True) if span][:N_HALVES]
     cut = [(s, round(RATE_HZ * (span[0] + span[1]) / 2)) for s, span in there]
     halves = {"first half of the word": [s[:i] for s, i in cut], "second half": [s[i:] for s, i in cut]}
     gap = np.zeros(round(GAP_S * RATE_HZ), np.float32)
     pairs = [np.concatenate((a, gap, b)) for (a, _), (b, _) in zip(there[::2], there[1::2], strict=False)]
-    return Sounds(
-        words, [s[1] if s else None for s in spans], noisy, others, halves, pairs[:N_PAIRS], left_out
-    )
+    ends_s = [span[1] if span else None for span in spans]
+    return Sounds(words, ends_s, noisy, others, others_noisy, halves, pairs[:N_PAIRS], left_out)
 
 
 def _clips(folders: Sequence[Path], test: Test, left_out: LeftOut) -> list[Clip]:
     return read((path for folder in folders for path in find(folder)[: test.only]), left_out)
+
+
+class Point(NamedTuple):
+    """What a threshold costs: false accepts per hour and the share of words missed, clean and in noise."""
+
+    threshold: float
+    false_clean: float
+    missed_clean: float
+    false_noisy: float
+    missed_noisy: float
 
 
 @dataclass
@@ -106,34 +124,28 @@ class Measured:
     clean: list[Scores]
     noisy: list[Scores]
     others: dict[str, list[Scores]]
+    others_noisy: dict[str, list[Scores]]
     halves: dict[str, list[Scores]]
     pairs: list[Scores]
     near: dict[str, list[Scores]]
     hours: float
 
-    @property
-    def all_others(self) -> list[Scores]:
-        return [scores for found in self.others.values() for scores in found]
-
-    def curve(self) -> list[tuple[float, float, float, float]]:
-        """For each threshold: it, false accepts per hour, misses clean and in noise."""
-        heard = [*self.clean, *self.noisy, *self.all_others]
+    @cached_property
+    def curve(self) -> list[Point]:
+        """The lowest threshold first."""
+        clean, noisy = flat(self.others), flat(self.others_noisy)
         return [
-            (
-                float(t),
-                accepted(self.all_others, t) / self.hours,
-                missed_share(self.clean, t),
-                missed_share(self.noisy, t),
+            Point(
+                float(t), accepted(clean, t) / self.hours, missed_share(self.clean, t),
+                accepted(noisy, t) / self.hours, missed_share(self.noisy, t),
             )
-            for t in grid(heard)
-        ]
+            for t in grid([*self.clean, *self.noisy, *clean, *noisy])
+        ]  # fmt: skip
 
-    def best(self, per_hour: float) -> tuple[float, float, Estimate]:
-        """The lowest threshold with no more false accepts than that on this very test: it, its false accepts, its misses in noise."""
-        for threshold, false, _, _ in self.curve():
-            if false <= per_hour:
-                return threshold, false, missed(self.noisy, threshold)
-        return 1.0, 0.0, missed(self.noisy, 1.0)
+    def best(self, per_hour: float) -> tuple[float, Estimate]:
+        """The lowest threshold with no more false accepts in noise than that on this very test, and what it misses in noise."""
+        threshold = next((p.threshold for p in self.curve if p.false_noisy <= per_hour), 1.0)
+        return threshold, missed(self.noisy, threshold)
 
     def latencies_s(self, ends_s: Sequence[float | None]) -> list[float]:
         """From each word's end to its trigger, where there is one; clean."""
@@ -152,6 +164,10 @@ class Measured:
         return estimate(np.array([[hit, 1.0] for hit in hits]), mean)
 
 
+def flat(heard: dict[str, list[Scores]]) -> list[Scores]:
+    return [scores for found in heard.values() for scores in found]
+
+
 def missed_share(heard: Sequence[Scores], threshold: float) -> float:
     return float(np.mean([s.max(initial=0) < threshold for s in heard]))
 
@@ -166,6 +182,7 @@ def measure(
     return Measured(
         name, wake, of([clip.samples for clip in heard.words], "the word"), of(heard.noisy, "the word in noise"),
         {folder: of(found, folder) for folder, found in heard.others.items()},
+        {folder: of(found, f"{folder} in noise") for folder, found in heard.others_noisy.items()},
         {kind: of(found, kind) for kind, found in heard.halves.items()}, of(heard.pairs, "the word twice"),
         {kind: of(found, kind) for kind, found in near.items()}, heard.hours,
     )  # fmt: skip

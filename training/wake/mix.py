@@ -13,12 +13,13 @@ from entrain.optional import require
 from entrain_training.augment import at_peak, in_room, microphone, mixed, one_of
 from entrain_training.clips import Samples
 from entrain_training.schedule import TrainingError
+from entrain_training.wake.recording import Activate
 from entrain_training.wake.settings import Wake
-from entrain_training.wake.sounds import Activate, Part
+from entrain_training.wake.sounds import Part
 
 GAP_S = 0.1
 TRIES = 20  # for a free place
-NEAR_SHARE = 0.4  # of the negatives, where there are near misses
+NEAR_SHARE = 0.3  # of the negatives, where there are near misses
 LEVEL_DB = (-12.0, 0.0)  # of each speaker, before the whole is turned up or down
 PEAK_DB = (-40.0, -1.0)
 ROOM_SHARE, MICROPHONE_SHARE, NOISE_SHARE, VARIED_SHARE = 0.6, 0.5, 0.9, 0.7

@@ -18,6 +18,7 @@ from entrain_training.wake.embed import whole
 
 FRAME_S = FRAME / RATE_HZ
 Scores = NDArray[np.float64]  # (K,), of the stream after each 80 ms
+TAIL, HIGHEST = 30, 0.9999
 PAD_S = 0.5  # of silence around a recording: a word may end where it does
 
 
@@ -51,6 +52,12 @@ def _of_head(wake: WakeWord, sounds: Sequence[Samples]) -> list[Scores]:
         each = np.concatenate((np.zeros(wake.smooth - 1), scorer.head(windows)))
         found.append(np.convolve(each, np.full(wake.smooth, 1 / wake.smooth), "valid"))
     return found
+
+
+def peaks(scores: Scores, refractory_s: float = 1.5) -> Scores:
+    """The highest of each stretch of that length: what could have been a trigger."""
+    n = round(refractory_s / FRAME_S)
+    return np.array([scores[i : i + n].max() for i in range(0, len(scores), n)])
 
 
 def triggers(scores: Scores, threshold: float, refractory_s: float = 1.5) -> list[int]:
@@ -92,11 +99,19 @@ def grid(heard: Sequence[Scores], n: int = 200) -> Scores:
     return np.unique(np.clip(np.concatenate((np.quantile(peaks, np.linspace(0, 1, n)), even)), 1e-4, 1.0))
 
 
-def lowest(heard: Sequence[Scores], hours: float, per_hour: float) -> float:
-    """The lowest threshold at which the sound without the word, `hours` of it, wakes no more often than `per_hour`."""
-    peaks = np.sort(np.concatenate([s[triggers(s, 0.05)] if len(s) else s for s in heard] or [np.zeros(0)]))
-    candidates = np.unique(np.concatenate((grid([]), np.minimum(peaks + 1e-4, 0.9999))))
-    for threshold in candidates:
-        if accepted(heard, float(threshold)) <= per_hour * hours:
-            return float(threshold)
-    return 0.9999
+def threshold_for(heard: Sequence[Scores], hours: float, per_hour: float) -> float:
+    """At which sound without the word, of which `hours` were heard, is expected to wake so often. A rate that low has few events to be
+    counted on: so the highest `TAIL` peaks are taken to thin out exponentially in logits, as tails do (peaks over threshold)."""
+    found = _logit(np.sort(np.concatenate([peaks(s) for s in heard] or [np.zeros(0)]))[::-1])
+    if not len(found):
+        return HIGHEST
+    n = min(TAIL, len(found))
+    least = found[n - 1]
+    scale = float(np.mean(found[:n] - least))
+    wanted = least + scale * np.log(n / (hours * per_hour))
+    return float(np.clip(1 / (1 + np.exp(-wanted)), 0.05, HIGHEST))
+
+
+def _logit(p: Scores) -> Scores:
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))
