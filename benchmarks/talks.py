@@ -94,7 +94,7 @@ def _batch(sides: list[Talk], mel_per_s: float) -> Batch:
     )  # as in the tables
     return Batch(
         z=torch.randn(n, t, N) * valid, valid=valid, target=torch.randn(n, t, N), us=us.bool(), real=real.bool(),
-        context=torch.randn(n, t, len(CONTEXT)), shape=torch.rand(n, t, len(SHAPE)),
+        context=torch.randn(n, t, len(CONTEXT)), emotion=torch.zeros(n, t, 0), shape=torch.rand(n, t, len(SHAPE)),
         words=torch.randn(int(n_words.sum()), ModelConfig().word_dim), n_words=n_words,
         mel=torch.randn(int(n_mel.sum()), MEL_BANDS), n_mel=n_mel,
     )  # fmt: skip

@@ -358,7 +358,7 @@ class Conversation:
 
     def _emotion(self, speaker: Who, feeling: Future[Felt] | None) -> dict[str, float] | None:
         """What was felt; what was learnt of the speaker is kept."""
-        felt = self._guard("emotion", feeling.result, None) if feeling else None
+        felt = self._guard("emotion", lambda: _plausible(feeling.result()), None) if feeling else None
         if felt and felt.manner:
             self.history.manners[speaker] = felt.manner
         return felt.probabilities if felt else None
@@ -448,3 +448,11 @@ class Conversation:
         if step not in self._logged:
             self._logged.add(step)
             log.error("conversation %s: %s failed; going on without it", self.id, step, exc_info=error)
+
+
+def _plausible(felt: Felt) -> Felt:
+    """A model of somebody's own may give anything; a turn holds numbers only."""
+    wrong = [label for label, p in (felt.probabilities or {}).items() if not 0 <= p <= 1]
+    if wrong:
+        raise ValueError(f"{wrong[0]} has a probability that is none")
+    return felt

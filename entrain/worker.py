@@ -136,6 +136,10 @@ class Hearing:
         """Begin to measure what was heard so far (returns at once): at a pause that may be the turn's end. If nothing more
         is fed, `finish` has it already, and `feel` what it felt like."""
         self._glance = self.n_samples, self.worker.submit(_so_far, self.turn_id, self.n_samples)
+        if self._felt:
+            self._felt[
+                1
+            ].cancel()  # of what was not the whole turn, if it has not begun: 20 ms for each second of it
         if self.judge:
             self._felt = self.n_samples, self.worker.feel(self.judge, self.audio)
 

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,15 @@ def test_a_model_that_fails_is_logged_once_and_the_talk_goes_on(
     assert sum("emotion failed" in record.message for record in caplog.records) == 1
 
 
+@pytest.mark.parametrize("p", [float("nan"), -0.1, 1.1])
+def test_what_is_no_probability_does_not_reach_a_turn(fresh: Entrainer, p: float) -> None:
+    felt: Future[Felt] = Future()
+    felt.set_result(Felt({"calm": 0.5, "sad": p}, None))
+    with fresh.conversation() as talk:
+        assert talk._emotion("user", felt) is None
+    assert "sad has a probability that is none" in talk._fault
+
+
 def test_garbage_from_the_host_is_only_the_fault_that_it_is(fresh: Entrainer) -> None:
     with fresh.conversation() as talk:
         turn = talk.hear("sound.wav", "well")  # type: ignore[arg-type]
@@ -203,9 +213,9 @@ def test_garbage_from_the_host_is_only_the_fault_that_it_is(fresh: Entrainer) ->
     assert turn.emotion is None
 
 
-def test_a_folder_without_a_model_is_an_error_at_the_door(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_an_error_at_the_door(agent: Entrainer, tmp_path: Path) -> None:
     with pytest.raises(EmotionError, match="holds no trained model of emotion"):
-        Entrainer.load(emotion=tmp_path)
+        Entrainer.load(agent.tts, agent.strategy, voice=agent.voice, recogniser=None, emotion=tmp_path)
 
 
 # --- kept

@@ -135,20 +135,15 @@ def _heard(features: Features, felt: Felt | None) -> dict[str, Any]:
     known = features.model_dump(exclude_unset=True)
     row = {name: known.get(name) for name in (*FEATURES, "speech_s", "voiced_s", "clipped_ratio")}
     missing = {name: features.missing[name] for name in FEATURES if row[name] is None}
-    emotion: dict[str, Any] = {}
     if felt:
-        emotion["emotion"] = list(felt.probabilities.items()) if felt.probabilities else None
+        row["emotion"] = list(felt.probabilities.items()) if felt.probabilities else None
         missing |= {} if felt.probabilities else {"emotion": felt.why}
-    return (
-        row
-        | {
-            "duration_s": features.duration_s,
-            "pause_ratio": features.pause_ratio if "speech_s" in known else 0.0,
-            "rate_source": features.rate_source,
-            "missing": json.dumps(missing),
-        }
-        | emotion
-    )
+    return row | {
+        "duration_s": features.duration_s,
+        "pause_ratio": features.pause_ratio if "speech_s" in known else 0.0,
+        "rate_source": features.rate_source,
+        "missing": json.dumps(missing),
+    }
 
 
 def _columns(prefix: str, values: Vector, valid: Mask) -> dict[str, float | None]:
