@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from rich.console import Console
@@ -89,14 +89,10 @@ def _whole(taught: Measured, tested: Measured, settings: EmotionStudy, say: Say)
         model.prior, values, valid, tested.speakers, "whole", 1, np.random.default_rng(settings.seed)
     )
     p = model.machine.probabilities(z)
-    true = tested.emotions[rows]
-    place: Any = {label: k for k, label in enumerate(labels)}
+    true, place = tested.emotions[rows], {label: k for k, label in enumerate(labels)}
     likelihood = np.array([p[i, place[t]] if t in place else 0.0 for i, t in enumerate(true.tolist())])
+    paths = np.array([str(tested.items[i].path) for i in rows])
+    others = np.full(len(rows), len(rows))  # heard, if not before
     return Judged(
-        labels,
-        true,
-        np.array(labels)[p.argmax(1)],
-        tested.speakers[rows],
-        np.full(len(rows), len(rows)),
-        likelihood,
+        labels, true, np.array(labels)[p.argmax(1)], tested.speakers[rows], others, likelihood, paths
     )
