@@ -51,7 +51,7 @@ def test_labels_do_not_depend_on_gain(gain: float) -> None:
 
 def test_short_pauses_are_filled_and_clicks_dropped_but_edges_are_left() -> None:
     told = np.zeros(200, bool)
-    told[10:50] = told[60:100] = told[150:153] = True
+    told[10:50] = told[80:100] = told[155:158] = True
     assert labels.runs(labels.tidy(told)).tolist() == [[10, 100]]
 
 

@@ -16,7 +16,7 @@ from entrain_training.schedule import TrainingError
 FRAME = 160  # samples at 16 kHz: 10 ms
 WINDOW = 400  # 25 ms
 BELOW_DB, ABOVE_DB = 30.0, 8.0  # of the loudest half second; of the recording's own floor
-FILL_S, DROP_S = 0.2, 0.06  # forced alignments run through shorter pauses; a click is no speech
+FILL_S, DROP_S = 0.5, 0.06  # the segments of meetings run through shorter pauses; a click is no speech
 
 Labels = NDArray[np.bool_]  # (T,)
 Segments = list[tuple[float, float, str]]
@@ -25,7 +25,7 @@ Segments = list[tuple[float, float, str]]
 
 def spoken(samples: Samples) -> Labels:
     """Of clean speech `(N,)`, where it is: `(N // 160,)`. A frame counts whose level over 25 ms is within 30 dB of the loudest half
-    second's and 8 dB over the floor (the softest tenth, where a tenth is no speech); pauses under .2 s are filled, bursts under .06 s dropped."""
+    second's and 8 dB over the floor (the softest tenth, where a tenth is no speech); pauses under .5 s are filled, bursts under .06 s dropped."""
     power = uniform_filter1d(samples.astype(np.float64) ** 2, WINDOW)
     level_db = 10 * np.log10(power[FRAME // 2 :: FRAME][: len(samples) // FRAME] + 1e-12)
     if not len(level_db):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from entrain_training.augment import Samples, at_peak, in_room, loudest, microphone, mixed, one_of, stretch
-from entrain_training.vad.labels import FRAME, Labels
+from entrain_training.vad.labels import FRAME, Labels, tidy
 from entrain_training.vad.voices import Utterance, Voices
 
 NOISE_ONLY = 0.3  # of the scenes: noise alone must not wake anybody
@@ -96,7 +96,7 @@ def talker(said: Sequence[Utterance], n: int, rng: np.random.Generator) -> tuple
             sound[place] += gain * samples[skip * FRAME : m * FRAME] / np.sqrt(loudest(samples) + 1e-9)
             labels[at + skip : at + m] |= spoken[skip:m]
         at += len(spoken) + round(100 * rng.exponential(gap_s))
-    return sound, labels
+    return sound, tidy(labels)
 
 
 def retuned(noise: Samples, rng: np.random.Generator) -> Samples:

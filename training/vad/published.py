@@ -87,7 +87,7 @@ def trained(
             "test_scenes": len(judged),
             "frames": sum(int(m.labels.sum()) for m in learnt),
         }
-        task = Detection(settings, [Part(Crops(learnt), 1.0)], Crops(judged[:1]), about)
+        task = Detection(settings, [Part(Crops(learnt), 1.0)], Crops(learnt[:1]), about)
         learn(task, run, settings, resume=True)
         write(task.network, run)
         keep_json(result, {"accuracy": accuracy(run, judged)})

@@ -72,9 +72,9 @@ def scenes(name: str, quick: bool) -> Settings:
 
 
 def further(name: str, quick: bool) -> Settings:
-    size = {"epochs": 1, "steps": 1, "dev_scenes": 1} if quick else {"epochs": 2, "steps": 30}
+    size = {"epochs": 1, "steps": 1, "dev_scenes": 1} if quick else {"epochs": 4, "steps": 30}
     return Settings(
-        network=name, seconds=8.0, batch_size=10, seed=SEED, learning_rate=1e-3, real=0.5, keep="last", **size
+        network=name, seconds=8.0, batch_size=10, seed=SEED, learning_rate=1e-3, real=0.6, keep="last", **size
     )
 
 
