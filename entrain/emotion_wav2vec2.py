@@ -14,7 +14,9 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -128,14 +130,14 @@ def load_encoder(checkpoint: str) -> nn.Module:
 
 @contextmanager
 def without(package: str) -> Generator[None]:
-    """As if `package` were not installed: transformers imports torchaudio where it finds it, has no need of it here, and fails where its
+    """An empty package in its place: transformers imports torchaudio where it finds it, has no need of it here, and fails where its
     compiled part can't be loaded, as that of PyPI can't beside a CPU build of torch."""
-    hidden: Any = sys.modules
-    before = hidden.get(package, ...)
-    hidden[package] = None
+    before, empty = sys.modules.get(package), ModuleType(package)
+    empty.__spec__ = ModuleSpec(package, None)
+    sys.modules[package] = empty
     try:
         yield
     finally:
-        del hidden[package]
-        if before is not ...:
-            hidden[package] = before
+        del sys.modules[package]
+        if before is not None:
+            sys.modules[package] = before

@@ -61,9 +61,8 @@ def judge(
                 felt = model.judge(looks[i], manner)
                 manner, item = felt.manner, test.items[i]
                 p = _among(felt.probabilities or {}, labels)
-                rows.append(
-                    (item.emotion, max(p, key=p.__getitem__), speaker, before, p.get(item.emotion, 0.0))
-                )
+                best, true = max(p, key=p.__getitem__), p.get(item.emotion, 0.0)
+                rows.append((item.emotion, best, speaker, before, true, str(item.path)))
     return Judged(labels, *(np.array(column) for column in zip(*rows, strict=True)))
 
 

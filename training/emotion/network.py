@@ -32,7 +32,8 @@ HIDDEN_BANDS, HIDDEN_FRAMES = 10, 12  # at most, in training
 
 
 class Residual(nn.Module):
-    """Halves bands and, with `halve`, time; what lies beyond an item's end stays 0."""
+    """Halves bands and, with `halve`, time; what lies beyond an item's end stays 0 (in training its last frame may be averaged with
+    that; live, turns come alone)."""
 
     def __init__(self, n_in: int, n_out: int, halve: bool) -> None:
         super().__init__()
