@@ -19,6 +19,7 @@ from entrain.emotion import load_emotion
 from entrain.functionals import NAMES
 from entrain_training.clips import LeftOut
 from entrain_training.emotion.corpora import READERS, Item, items
+from entrain_training.emotion.evaluate import of_models
 from entrain_training.emotion.folds import Split, splits
 from entrain_training.emotion.judged import Judged, accuracy, confusion, judge, recall
 from entrain_training.emotion.measured import Measured, measure, twins
@@ -487,7 +488,7 @@ def entrain(*words: str | Path) -> str:
     return found.stdout
 
 
-def test_train_then_evaluate(corpus: Path, tmp_path: Path) -> None:
+def test_train_then_evaluate(corpus: Path, made: Measured, tmp_path: Path) -> None:
     quick = [
         w
         for name, value in (("c", "[1]"), ("gamma", "[1]"), ("prior_count", "[1]"), ("inner_folds", "2"))
@@ -530,7 +531,17 @@ def test_train_then_evaluate(corpus: Path, tmp_path: Path) -> None:
     assert heard_before.exit_code == 2
 
 
-def test_what_is_asked_wrongly_is_a_sentence(corpus: Path, tmp_path: Path) -> None:
+def test_a_trained_model_is_tested_on_strangers_only(made: Measured, tmp_path: Path) -> None:
+    known = made.part(np.flatnonzero(made.speakers != made.speakers[0]))
+    out = train(known, tmp_path / "model", EmotionStudy(**SMALL))
+    left_out = LeftOut()
+    section = of_models(made, [out], left_out, orders=2, seed=0, say=lambda _: None)
+    assert section.grids[0].rows[0][-2:] == ("6", "1")  # recordings and speakers
+    assert "18 left out, its speaker was heard in the training" in left_out.told()[0]
+    assert "most often confused" in section.figures[0].alt
+
+
+def test_what_is_asked_wrongly_is_a_sentence(corpus: Path, made: Measured, tmp_path: Path) -> None:
     table = str(corpus / "emotion.csv")
     for words, told in (
         (["train", "emotion", table, "--model", "forest"], "Select one of svm, network, wav2vec2, mean"),

@@ -176,7 +176,7 @@ def evaluate(
         from entrain_training.clips import LeftOut
         from entrain_training.emotion.evaluate import of_folds, of_models
         from entrain_training.emotion.folds import RANDOM, WARNING
-        from entrain_training.sections import markdown, write
+        from entrain_training.sections import write
 
         if (folds is None) == (not run):
             raise ValueError("give either --folds, to train and test, or --run MODEL.")
@@ -197,11 +197,7 @@ def evaluate(
             console.print("Stopped. The same command goes on.")
             raise typer.Exit(130) from None
         page = write([section], out, "Emotion")
-    print(
-        section.model_dump_json()
-        if as_json
-        else markdown([section], "Emotion", {"entrain": "", "commit": ""})
-    )
+    print(section.model_dump_json() if as_json else page.with_suffix(".md").read_text(encoding="utf-8"))
     console.print(f"Now open {page} in a browser.")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from entrain.report import number, svg
+from entrain.report import AGENT, number, svg
 from entrain_training.emotion.judged import Judged, accuracy, confusion, log_loss, recall
 from entrain_training.page import interval
 from entrain_training.sections import Figure, Grid
@@ -71,11 +71,13 @@ def confusion_plot(name: str, title: str, judged: Judged) -> Figure:
 
 def _paint(labels: tuple[str, ...], shares: Any, figure: Any) -> None:
     axes, places = figure.subplots(), range(len(labels))
-    axes.imshow(shares, cmap="Greys", vmin=0, vmax=1.4)
     for i, line in enumerate(shares):
+        axes.bar(places, 1, 1, i - 0.5, color=[(AGENT, 0.6 * float(share)) for share in line])
         for j, share in enumerate(line):
             if share >= 0.005:
                 axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=8)
-    axes.set(xticks=places, yticks=places, yticklabels=labels, xlabel="taken for", ylabel="true")
+    axes.set(
+        yticks=places, yticklabels=labels, xlabel="taken for", ylabel="true", ylim=(len(labels) - 0.5, -0.5)
+    )
     axes.set_xticks(places, labels, rotation=45, ha="right")
     axes.grid(visible=False)

@@ -62,17 +62,7 @@ def fit(measured: Measured, settings: EmotionStudy, say: Say = lambda _: None) -
     return Svm(f"svm on {settings.measures} functionals", labels, names, start, machine, card)
 
 
-_OF_SVM = {
-    "normalise",
-    "orders",
-    "measures",
-    "c",
-    "gamma",
-    "prior_count",
-    "spread_count",
-    "inner_folds",
-    "seed",
-}
+_OF_SVM = {"normalise", "orders", "measures", "c", "gamma", "prior_count", "spread_count", "inner_folds", "seed"}  # fmt: skip
 
 
 def side_of(measured: Measured, settings: EmotionStudy) -> tuple[Side, tuple[str, ...], tuple[str, ...]]:
