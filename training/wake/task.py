@@ -35,7 +35,7 @@ class Spotting:
         self.settings, self.described = settings, about
         is_head = settings.network == "embedding"
         self.network: Embedding | ConvGRU = (
-            Embedding(settings.hidden, settings.n_embeddings, settings.dropout)
+            Embedding(settings.hidden, settings.n_embeddings, settings.dropout, settings.blur)
             if is_head
             else ConvGRU(settings.dropout)
         )
