@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,15 +111,12 @@ def train(
                 console.print(line, highlight=False)
             console.print(f"{len(measured)} recordings, {', '.join(measured.labels())}", highlight=False)
             trained(
-                measured,
-                out,
-                settings,
-                console,
-                resume is not None,
-                lambda line: console.print(line, highlight=False),
+                measured, out, settings, console, resume is not None, partial(console.print, highlight=False)
             )
         except KeyboardInterrupt:
-            console.print(f"Stopped. To go on: entrain train emotion --resume {out}")
+            begun = (out / "recordings.json").exists()
+            how = f"entrain train emotion --resume {out}" if begun else "the same command again"
+            console.print(f"Stopped. To go on: {how}")
             raise typer.Exit(130) from None
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     if as_json:
@@ -246,7 +244,8 @@ def _measured(recordings: list[Path] | None, cache: Path, left_out: Any, say: An
 def _remember(out: Path, recordings: list[Path] | None) -> None:
     from entrain_training.run import keep_json
 
-    keep_json(out / "recordings.json", [str(path.resolve()) for path in recordings or []])
+    if not (out / "recordings.json").exists():
+        keep_json(out / "recordings.json", [str(path.resolve()) for path in recordings or []])
 
 
 def _recorded(run: Path) -> list[Path]:

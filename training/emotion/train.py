@@ -16,7 +16,6 @@ from entrain.emotion_svm import Svm
 from entrain_training.emotion import network, svm
 from entrain_training.emotion.measured import Measured, Say
 from entrain_training.emotion.study import EmotionStudy
-from entrain_training.run import keep_json
 from entrain_training.schedule import TrainingError
 from entrain_training.study import begin
 
@@ -58,9 +57,7 @@ class _Described:
 
 def _svm(measured: Measured, out: Path, settings: EmotionStudy, resume: bool, say: Say) -> Path:
     begin(out, _Described(measured), settings, resume)
-    model = svm.fit(measured, settings, say)
-    keep_json(out / "card.json", model.card)
-    return model.save(out)
+    return svm.fit(measured, settings, say).save(out)
 
 
 def _mean(
