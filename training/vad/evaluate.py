@@ -93,6 +93,6 @@ def how(tests: Tests) -> str:
     n_scenes = max(map(len, tests.scenes.values()), default=0)
     return (
         f"{len(tests.meetings)} meetings ({seconds:.0f} s), {len(tests.noise)} recordings of noise alone, {n_scenes} scenes at each "
-        f"noise level (seed {SEED}); every 10 ms, threshold .5. Labels run through pauses under .5 s. Intervals: 95 %, bootstrap over recordings. Start and end: median, "
-        "90th percentile. Real-time factor: 20 ms chunks, one thread, each chunk's fastest of five passes."
+        f"noise level (seed {SEED}); every 10 ms, threshold .5. Labels run through pauses under .5 s. Intervals: 95 %, "
+        "bootstrap over recordings. Start and end: median, 90th percentile. Real-time factor: 20 ms chunks, one thread, each chunk's fastest of five passes."
     )
