@@ -400,7 +400,8 @@ def test_the_published_table_is_made_and_goes_on(scenes: mixes.Mixes, tmp_path: 
     found = published.train_all(scenes, scenes, tmp_path, scale, said.append)
     assert len(found["cdnn", 3]) == 2
     assert said == ["cdnn, 3 s, seed 0", "cdnn, 3 s, seed 1"]
-    before = (tmp_path / "cdnn-3s-0" / "model.onnx").stat().st_mtime_ns
+    model = tmp_path / "1-scenes-1-steps" / "cdnn-3s-0" / "model.onnx"
+    before = model.stat().st_mtime_ns
     assert published.train_all(scenes, scenes, tmp_path, scale, said.append) == found
-    assert (tmp_path / "cdnn-3s-0" / "model.onnx").stat().st_mtime_ns == before
+    assert model.stat().st_mtime_ns == before
     assert published.grid(found, scale).rows[0][2] == "84.5"

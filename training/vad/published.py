@@ -65,7 +65,7 @@ def train_all(train: Mixes, test: Mixes, out: Path, scale: Scale, say: Callable[
     for seed in range(scale.seeds):
         for name in scale.networks:
             for length_s in scale.lengths_s:
-                run = out / f"{name}-{length_s}s-{seed}"
+                run = out / f"{scale.scenes}-scenes-{scale.steps}-steps" / f"{name}-{length_s}s-{seed}"
                 say(f"{name}, {length_s} s, seed {seed}")
                 accuracy = trained(name, length_s, seed, learnt, judged, run, scale)
                 found.setdefault((name, length_s), []).append(accuracy)

@@ -20,6 +20,7 @@ from entrain_training.vad.labels import FRAME, Labels, runs, spoken
 
 Part = Literal["train", "dev", "test"]
 TEST_SHARE, DEV_SHARE = 0.2, 0.1
+NOISE_DEV_SHARE = 0.25  # of noise recordings: how often noise is taken for speech is told by few of them, some of them loud ones
 EDGE = 10  # frames kept before and after the speech of a clip
 NAMINGS = (
     re.compile(r"^(?:\d\d-){6}(?P<who>\d\d)$"),  # RAVDESS: the actor is last
@@ -56,13 +57,13 @@ def part_of(name: str) -> Part:
 
 
 def noise_part(path: Path) -> Part:
-    """ESC-10's fold 4 is the test; of the rest a tenth of the recordings that clips were cut from is dev. Other names by their hash."""
+    """ESC-10's fold 4 is the test; of the rest a quarter of the recordings that clips were cut from is dev. Other names by their hash."""
     match = ESC.search(path.stem)
     if not match:
         return part_of(path.stem)
     if match[1] == "4":
         return "test"
-    return "dev" if held_out(match[2], DEV_SHARE, "dev") else "train"
+    return "dev" if held_out(match[2], NOISE_DEV_SHARE, "dev") else "train"
 
 
 def voices(folders: Sequence[Path], part: Part, left_out: LeftOut, texts: Path | None = None, n_texts: int = 300) -> Voices:  # fmt: skip
