@@ -198,7 +198,7 @@ def near_misses(word: str, test: Test, cache: Path, left_out: LeftOut) -> dict[s
     parts = [phrase for phrase in like if phrase in word and len(word.split()) > 1]
     kinds = {"near misses": [*test.near, *(p for p in like if p not in parts)], "parts of the phrase": parts}
     return {
-        kind: [c.samples for c in voices.spoken(voices.lines(texts, N_NEAR, voices.cast(engines), rng), cache, left_out)]
+        kind: [c.samples for c in voices.spoken(voices.lines(texts, test.only or N_NEAR, voices.cast(engines), rng), cache, left_out)]
         for kind, texts in kinds.items() if texts
     }  # fmt: skip
 
