@@ -29,8 +29,7 @@ class Wake(Study):
     """Scores whose mean counts."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     blur: float = Field(default=0.3, ge=0)
-    """Noise on the head's embeddings in training, in standard deviations of each value. With it, half as many voices that training did
-    not hear are missed."""
+    """Noise on the head's embeddings in training, in standard deviations of each value."""
 
     mixes: int = Field(default=192, ge=1)
     """New ones each epoch."""
@@ -42,8 +41,7 @@ class Wake(Study):
     label_steps: int = Field(default=50, ge=1)
     """Steps after each activate's end that are to score high, of conv-gru: 20 ms each."""
     snr_db: tuple[float, float] = (3.0, 30.0)
-    """Noise is so far below speech. From −5 on, words that nobody could hear are learnt, and unheard voices are missed more than twice as
-    often at 10 dB."""
+    """Noise is so far below speech."""
     shift_st: float = Field(default=4.0, ge=0)
     """Voices are made so much smaller or larger: pitch and formants together."""
     tempo_x: tuple[float, float] = (0.8, 1.25)
