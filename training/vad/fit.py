@@ -105,7 +105,7 @@ def fit(
     if start:
         begin_from(task.network, start)
     history = learn(task, run, settings, console, resume)
-    quieten(task.network, mixes.dev, settings.noise_alarm, settings.dev_scenes)
+    quieten(task.network, mixes.dev.noise, settings.noise_alarm)
     config = write(task.network, run)
     best = min(history, key=lambda row: row["dev_loss"]) if settings.keep == "best" else history[-1]
     return {

@@ -44,7 +44,7 @@ class Scale:
     seeds: int = 5
     scenes: int = 40
     test_scenes: int = 20
-    steps: int = 60
+    steps: int = 150
 
 
 def fixed(mixes: Mixes, n: int, seed: int) -> list[Meeting]:
