@@ -38,6 +38,19 @@ def test_help_of_every_command_teaches():
         assert len(entrain(command, "--help")) > 200
 
 
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_every_kind_of_network_has_the_same_options(verb: str):
+    assert all(f" {kind} " in entrain(verb, "--help") for kind in ("model", "vad", "wake", "emotion"))
+    shared = {
+        "train": ("--resume", "--set", "--seed", "--epochs", "--accelerator", "--json"),
+        "evaluate": ("--out", "--json"),
+    }
+    for kind in ("model", "vad", "wake", "emotion"):
+        told = entrain(verb, kind, "--help")
+        assert "Example: entrain" in told
+        assert all(option in told for option in shared[verb])
+
+
 def test_version():
     assert entrain("--version").strip() == "0.1.0"
 
