@@ -41,7 +41,7 @@ class Settings(Study):
     """Of ten seconds each."""
     keep: Literal["best", "last"] = "best"
     """The epoch with the lowest loss on dev scenes; or the last, where meetings should lead away from the scenes."""
-    noise_alarm: float = Field(default=0.01, gt=0, le=1)
+    noise_alarm: float = Field(default=0.02, gt=0, le=1)
     """At threshold .5, the share of dev noise alone that may be taken for speech; 1 leaves the scores as they were learnt."""
 
 

@@ -23,7 +23,7 @@ NEAR_VOICE = "piper"  # says the near misses of the test
 N_READY = 100  # recordings of each folder for the ready word, which takes a quarter of real time
 NETWORKS: dict[Network, dict[str, Any]] = {
     "embedding": {},
-    "conv-gru": {"epochs": 40, "passes": 2, "batch_size": 16},
+    "conv-gru": {"epochs": 16, "passes": 2, "batch_size": 16},
 }
 """Where they differ from the defaults of `entrain wake create`."""
 QUICK: dict[str, Any] = {
