@@ -20,7 +20,7 @@ SEED = 1
 N_REAL = 50
 TRAIN_FOLDS, TEST_FOLDS = "123", "4"  # of ESC-10
 NEAR_VOICE = "piper"  # says the near misses of the test
-N_READY = 100  # recordings of each folder for the ready word, which takes a quarter of real time
+N_READY = 25  # recordings of each folder for the ready word, each of which loads it anew
 NETWORKS: dict[Network, dict[str, Any]] = {
     "embedding": {},
     "conv-gru": {"epochs": 16, "passes": 2, "batch_size": 16},
@@ -45,7 +45,7 @@ def make(data: Path, out: Path, quick: bool, say: Callable[[str], None]) -> list
     )  # fmt: skip
     return found + evaluate(
         {"hey jarvis": "hey jarvis"},
-        Test([jarvis], [computer, *folders], noise, voices=[NEAR_VOICE], only=cut or N_READY), out / "voices", say,
+        Test([jarvis], [computer, *folders], noise, voices=[NEAR_VOICE], only=1 if quick else N_READY), out / "voices", say,
     )  # fmt: skip
 
 
