@@ -24,7 +24,7 @@ from entrain.responder import Script
 from entrain.sentences import sentences
 from entrain.strategy import Neutral
 from entrain.swift import Thought, without_lead
-from entrain.worker import Hearing, Worker
+from entrain.worker import Hearing, Judge, Worker
 
 RATE_HZ, CHUNK = 16_000, 320  # 20 ms, as a sound card gives them
 HUSHED = 10  # chunks without a sound: no gap between words
@@ -53,7 +53,7 @@ class Deaf(Worker):
     def _start(self) -> Any:
         return None
 
-    def listen(self, rate_hz: int) -> Hearing:
+    def listen(self, rate_hz: int, judge: Judge | None = None) -> Hearing:
         return Unmeasured(self, 0, rate_hz)
 
     def run(self, function: Any, *args: Any) -> Any:
