@@ -13,10 +13,10 @@ from scipy.signal import fftconvolve
 
 from entrain.asr import RATE_HZ
 from entrain.optional import require
+from entrain_training.options import TRAIN
 from entrain_training.schedule import TrainingError
 
 Samples = NDArray[np.float32]  # (N,) at 16 kHz
-TRAIN = "pip install 'entrain[train]'"
 N_ROOMS = 64
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from entrain_training.options import (
+    TRAIN,
     Accelerator,
     AsJson,
     Devices,
@@ -24,8 +25,6 @@ from entrain_training.presets import PRESETS
 
 if TYPE_CHECKING:
     from entrain.prosody import Profile
-
-TRAIN = "pip install 'entrain[train]'"
 
 
 def prepare(

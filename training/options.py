@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+TRAIN = "pip install 'entrain[train]'"
+"""How to get what the trainings need."""
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and all else.")]
 Page = Annotated[Path, typer.Option("--out", "-o", help="Folder for the page.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on with the training in this folder.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,7 @@ def begin(
         keep_json(run / "split.json", split)
         keep_json(run / "settings.json", record)
         return
-    if not resume:
-        raise TrainingError(
-            f"there is a training in {run} already. Give another folder, or go on with: entrain train --resume {run}"
-        )
+    must_go_on(run, resume, f"with: entrain train --resume {run}")
     before = read(run / "settings.json")
     new, old = record["settings"], Training(**before["settings"]).model_dump(mode="json")
     changed = [
@@ -42,18 +39,33 @@ def begin(
     ]
     if (record["n_turns"], split) != (before["n_turns"], read(run / "split.json")):
         changed.append("the tables have other conversations or turns")
+    must_be_same(run, changed)
+
+
+def must_go_on(run: Path, resume: bool, how: str) -> None:
+    """What is there is not overwritten."""
+    if not resume:
+        raise TrainingError(f"there is a training in {run} already. Give another folder, or go on {how}")
+
+
+def must_be_same(run: Path, changed: Sequence[str]) -> None:
     if changed:
         raise TrainingError(
             f"the training in {run} can't go on: {'; '.join(changed)}. Begin anew in another folder."
         )
 
 
-def again(run: Path, tables: Sequence[str], given: Mapping[str, Any]) -> tuple[list[str], Training]:
-    """The tables and settings to go on with: those of before, but for the machine's, which may be given anew."""
-    if other := [*tables, *(name for name in given if name not in OF_MACHINE)]:
+def must_be_of_machine(settings: Iterable[str], tables: Sequence[str] = ()) -> None:
+    """To a training that goes on nothing else may be given anew: no other setting, and no table."""
+    if other := [*tables, *(name for name in settings if name not in OF_MACHINE)]:
         raise TrainingError(
             f"a training goes on as it was begun; with --resume don't give {', '.join(other)}."
         )
+
+
+def again(run: Path, tables: Sequence[str], given: Mapping[str, Any]) -> tuple[list[str], Training]:
+    """The tables and settings to go on with: those of before, but for the machine's, which may be given anew."""
+    must_be_of_machine(given, tables)
     paths, settings = recorded(run)
     return paths, Training(**settings.model_dump() | given)
 

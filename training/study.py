@@ -22,7 +22,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from entrain_training.bar import Bar
 from entrain_training.kept import Kept
-from entrain_training.run import CHECKPOINT, OF_MACHINE, keep_json, read
+from entrain_training.run import (
+    CHECKPOINT,
+    OF_MACHINE,
+    keep_json,
+    must_be_of_machine,
+    must_be_same,
+    must_go_on,
+    read,
+)
 from entrain_training.schedule import Schedule, TrainingError, sentence
 from entrain_training.trainer import load, quiet, stoppable, teach, trainer
 
@@ -119,10 +127,7 @@ T = TypeVar("T", bound=Study)
 
 def again(run: Path, kind: type[T], given: dict[str, Any]) -> T:
     """The settings to go on with: those of before, but for the machine's, which may be given anew."""
-    if other := [name for name in given if name not in OF_MACHINE]:
-        raise TrainingError(
-            f"a training goes on as it was begun; with --resume don't give {', '.join(other)}."
-        )
+    must_be_of_machine(given)
     return kind(**read(run / "settings.json")["settings"] | given)
 
 
@@ -154,10 +159,7 @@ def begin(run: Path, task: Task, settings: Study, resume: bool) -> None:
     if not (run / "settings.json").exists():
         keep_json(run / "settings.json", record)
         return
-    if not resume:
-        raise TrainingError(
-            f"there is a training in {run} already. Give another folder, or go on with --resume {run}"
-        )
+    must_go_on(run, resume, f"with --resume {run}")
     before = read(run / "settings.json")
     changed = [
         f"{name} was {before[part].get(name)!r}, is {value!r}"
@@ -165,7 +167,4 @@ def begin(run: Path, task: Task, settings: Study, resume: bool) -> None:
         for name, value in record[part].items()
         if name not in OF_MACHINE and before[part].get(name) != value
     ]
-    if changed:
-        raise TrainingError(
-            f"the training in {run} can't go on: {'; '.join(changed)}. Begin anew in another folder."
-        )
+    must_be_same(run, changed)

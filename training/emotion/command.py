@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from entrain_training.options import (
+    TRAIN,
     Accelerator,
     AsJson,
     BatchSize,
@@ -26,7 +27,6 @@ from entrain_training.options import (
     select,
 )
 
-TRAIN = "pip install 'entrain[train]'"
 KINDS = ("svm", "network", "wav2vec2", "mean")
 
 Recordings = Annotated[

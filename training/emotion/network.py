@@ -21,10 +21,10 @@ from entrain.optional import require
 from entrain_training.emotion.measured import Measured, Say
 from entrain_training.emotion.online import prior
 from entrain_training.emotion.study import EmotionStudy
+from entrain_training.options import TRAIN
 from entrain_training.schedule import TrainingError
 from entrain_training.study import learn
 
-TRAIN = "pip install 'entrain[train]'"
 SMOOTHING = 0.1  # of labels: actors are not always taken for what they play
 STRETCH = 0.15  # speed in training, either way
 SHIFT = 2  # bands up or down, as other vocal tracts

@@ -18,9 +18,9 @@ from entrain_training.emotion.folds import parts_of
 from entrain_training.emotion.measured import Measured, Say
 from entrain_training.emotion.online import Speakers, heard, prior
 from entrain_training.emotion.study import EmotionStudy
+from entrain_training.options import TRAIN
 from entrain_training.schedule import TrainingError
 
-TRAIN = "pip install 'entrain[train]'"
 SETS = {"all": NAMES, "egemaps": EGEMAPS, "mfcc": MFCC_MEANS}
 Floats = NDArray[np.float64]
 

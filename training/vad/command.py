@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entrain_training.options import (
+    TRAIN,
     Accelerator,
     AsJson,
     BatchSize,
@@ -27,7 +28,6 @@ from entrain_training.options import (
 if TYPE_CHECKING:
     from entrain_training.vad.fit import Sources
 
-TRAIN = "pip install 'entrain[train]'"
 Data = Annotated[
     Path | None, typer.Option(help="All of the next, in a folder laid out as ../shared/data (its README).")
 ]
@@ -181,9 +181,8 @@ def evaluate(
     with clear_errors():
         for package in ("sklearn", "pyroomacoustics", "pedalboard"):
             require(package, TRAIN, ValueError)
-        from entrain import __version__
         from entrain_training.clips import LeftOut
-        from entrain_training.sections import commit, markdown, write
+        from entrain_training.sections import write
         from entrain_training.vad.evaluate import evaluate as evaluated
         from entrain_training.vad.evaluate import tests
         from entrain_training.vad.meetings import read_meetings
@@ -202,6 +201,5 @@ def evaluate(
                 listeners, what, [*why, *missing, *left_out.told()], note, lambda line: status.update(line)
             )
         page = write([section], out, "Voice activity")
-        about = {"entrain": __version__, "commit": commit()}
-    print(section.model_dump_json() if as_json else markdown([section], "Voice activity", about))
+    print(section.model_dump_json() if as_json else page.with_suffix(".md").read_text(encoding="utf-8"))
     console.print(f"Now open {page} in a browser.", highlight=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entrain_training.options import (
+    TRAIN,
     Accelerator,
     AsJson,
     BatchSize,
@@ -26,7 +27,6 @@ from entrain_training.options import (
 if TYPE_CHECKING:
     from entrain_training.wake.sounds import Sources
 
-TRAIN = "pip install 'entrain[train]'"
 Positives = Annotated[
     list[Path] | None,
     typer.Option(help="Folder of recordings of the word, once in each.", show_default=False),
@@ -147,10 +147,14 @@ def _sources(
         raise ValueError("which word? Give it first: entrain wake create 'hey joe'")
     return Sources(
         word=" ".join(word.lower().split()), positives=positives or (), negatives=negatives or (), backgrounds=backgrounds or (),
-        near=[phrase.strip() for phrase in near.split(",") if phrase.strip()], text=text, labels=labels,
+        near=_by_commas(near), text=text, labels=labels,
         voices=None if voices is None else [v.strip() for v in voices.split(",") if v.strip() not in ("", "none")],
         start_from=start_from,
     )  # fmt: skip
+
+
+def _by_commas(told: str) -> list[str]:
+    return [phrase.strip() for phrase in told.split(",") if phrase.strip()]
 
 
 def _without_voices(changes: dict[str, Any], voices: str | None) -> dict[str, Any]:
@@ -226,7 +230,7 @@ def evaluate(
             )
         test = Test(
             positives=positives, negatives=negatives, backgrounds=backgrounds or (), snr_db=snr_db, seed=seed, speakers=speakers,
-            near=[phrase.strip() for phrase in near.split(",") if phrase.strip()],
+            near=_by_commas(near),
             voices=None if voices is None else [v for v in voices.split(",") if v != "none"],
         )  # fmt: skip
         with console.status("…") as status:

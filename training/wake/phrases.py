@@ -6,10 +6,10 @@ import csv
 import gzip
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 
 from entrain.words import Words
@@ -141,8 +141,3 @@ def _of_chats() -> Iterator[str]:
     for name in CHATS:
         for _, answers in import_module(f"nltk.chat.{name}").pairs:
             yield from (re.sub(r"%\d", "the other one", answer) for answer in answers)
-
-
-def pairs(texts: Sequence[str]) -> list[str]:
-    """Two at a time, for a breath between them."""
-    return [f"{a} {b}" for a, b in pairwise(texts)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from entrain.asr import RATE_HZ
 from entrain.embedding import FRAME
 from entrain.wake import WakeWord
-from entrain.wake_net import HeadScorer
+from entrain.wake_net import Head, HeadScorer
 from entrain_training.clips import Samples
 from entrain_training.statistics import Estimate, estimate, mean
 from entrain_training.wake.embed import whole
@@ -24,34 +24,22 @@ PAD_S = 0.5  # of silence around a recording: a word may end where it does
 
 def scores(wake: WakeWord, samples: Samples) -> Scores:
     """Of each 80 ms of `(N,)`, smoothed, as a fresh stream would give them; a head's in a ninth of the time."""
-    padded = np.pad(samples, round(PAD_S * RATE_HZ)).astype(np.float32)
-    if not isinstance(wake.scorer(), HeadScorer):
-        stream = wake.stream()
-        return np.array([stream.score(frame) for frame in stream.frames.feed(padded)])
-    return _of_head(wake, [padded])[0]
+    padded, stream = np.pad(samples, round(PAD_S * RATE_HZ)).astype(np.float32), wake.stream()
+    if isinstance(stream.scorer, HeadScorer):
+        return _of_head(stream.scorer.head, wake.smooth, padded)
+    return np.array([stream.score(frame) for frame in stream.frames.feed(padded)])
 
 
-def all_scores(
-    wake: WakeWord, sounds: Sequence[Samples], done: Callable[[], None] = lambda: None
-) -> list[Scores]:
-    found: list[Scores] = []
-    for samples in sounds:
-        found.append(scores(wake, samples))
-        done()
-    return found
+def all_scores(wake: WakeWord, sounds: Sequence[Samples]) -> list[Scores]:
+    return [scores(wake, samples) for samples in sounds]
 
 
-def _of_head(wake: WakeWord, sounds: Sequence[Samples]) -> list[Scores]:
-    scorer = wake.scorer()
-    assert isinstance(scorer, HeadScorer)
-    n, embeddings = scorer.head.config.n_embeddings, whole()
-    found: list[Scores] = []
-    for samples in sounds:
-        heard = np.concatenate((np.repeat(embeddings.silence, n - 1, 0), embeddings.embed(samples)))
-        windows = np.lib.stride_tricks.sliding_window_view(heard, n, axis=0).transpose(0, 2, 1)  # (K, n, 96)
-        each = np.concatenate((np.zeros(wake.smooth - 1), scorer.head(windows)))
-        found.append(np.convolve(each, np.full(wake.smooth, 1 / wake.smooth), "valid"))
-    return found
+def _of_head(head: Head, smooth: int, samples: Samples) -> Scores:
+    n, embeddings = head.config.n_embeddings, whole()
+    heard = np.concatenate((np.repeat(embeddings.silence, n - 1, 0), embeddings.embed(samples)))
+    windows = np.lib.stride_tricks.sliding_window_view(heard, n, axis=0).transpose(0, 2, 1)  # (K, n, 96)
+    each = np.concatenate((np.zeros(smooth - 1), head(windows)))
+    return np.convolve(each, np.full(smooth, 1 / smooth), "valid")
 
 
 def peaks(scores: Scores, refractory_s: float = 1.5) -> Scores:
