@@ -20,6 +20,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 from test_simulate import rate_only
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 from typer.testing import CliRunner
 
 from entrain.cli import app
@@ -211,6 +212,24 @@ def test_what_was_stopped_goes_on_to_the_very_same_weights(
     assert (
         fit([table], parts, settings, resume=True).card == Trained.load(whole).card
     )  # nothing is left to do
+
+
+def test_stopped_before_an_epochs_first_batch(table: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """CI once met it: Lightning can't tidy up a loader that never began, and that hid the Ctrl-C."""
+    run, begin = folder / "early", _BaseDataLoaderIter.__init__
+
+    def pressed(self: Any, loader: Any) -> None:
+        if (run / "history.json").exists():
+            raise KeyboardInterrupt
+        begin(self, loader)
+
+    settings = Training(variant="base", epochs=2, **SMALL)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(_BaseDataLoaderIter, "__init__", pressed)
+        fit([table], run, settings)
+    assert len(history(run)) == 1
+    fit([table], run, settings, resume=True)
+    assert len(history(run)) == 2
 
 
 def test_another_training_does_not_go_on(table: Path, folder: Path):

@@ -83,11 +83,12 @@ def quiet() -> Generator[None]:
 
 @contextmanager
 def stoppable() -> Generator[None]:
-    """Ctrl-C as `KeyboardInterrupt`: Lightning would exit, and leave the signal ignored."""
+    """Ctrl-C as `KeyboardInterrupt`: Lightning would exit, and leave the signal ignored; or, where it came before an epoch's first
+    batch, fail with a `RuntimeError` while it tidies up."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit as error:
+    except (SystemExit, RuntimeError) as error:
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
         signal.signal(signal.SIGINT, handler)
