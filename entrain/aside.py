@@ -1,0 +1,278 @@
+"""A conversation beside an event loop: what a framework's events bring, as the three calls, one after the other on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from entrain.audio import Audio
+from entrain.conditioning import condition
+from entrain.conversation import Conversation, Piece
+from entrain.targets import Targets
+from entrain.tts import Rendition
+from entrain.worker import Hearing
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SETTLE_S = 0.05  # so long may a reply wait for its targets: 9 ms is usual after a turn whose words are known
+BEFORE_S = 0.5  # of sound from before a turn is known to have begun: frameworks say so .2 s late
+MAX_TURN_S = 120.0  # of sound; the rest of what is longer is left out
+RATE_HZ = 16_000  # of a turn that has no sound
+
+
+class Aside:
+    """One conversation, for a host that runs on asyncio. What is no coroutine returns at once and may be called from any thread. Nothing
+    raises: what fails is logged once, and that reply is as the voice usually is.
+
+    The host's events may come late, twice or not at all: a turn that never began has the sound from before its end, and a reply that
+    never ended ends when the user has spoken or the next is planned.
+    """
+
+    def __init__(self, talk: Conversation, settle_s: float = SETTLE_S) -> None:
+        """`settle_s`: how long `plan` may wait."""
+        self.talk, self.settle_s = talk, settle_s
+        self.late = 0
+        """Replies whose targets were not there in time."""
+        self._calls = ThreadPoolExecutor(1, "aside")  # one: in the order of the events
+        self._lock = threading.RLock()
+        self._before: deque[tuple[bytes, int]] = deque()
+        self._hearing: Hearing | None = None
+        self._began_s = self._heard_s = 0.0
+        self._reply: Reply | None = None
+        self._logged: set[str] = set()
+        self._zero_s = time.monotonic() - talk.now_s
+
+    @property
+    def now_s(self) -> float:
+        """On the conversation's clock, which goes on where its last turn ended."""
+        return time.monotonic() - self._zero_s
+
+    # --- the user ---------------------------------------------------------------------------------------------------
+
+    def user_audio(self, pcm: bytes, rate_hz: int) -> None:
+        """Sound of the microphone, 16-bit mono, whether somebody speaks or not."""
+        with self._event("the user's sound"):
+            if self._hearing is not None:
+                self._feed(self._hearing, pcm, rate_hz)
+                return
+            self._before.append((bytes(pcm), rate_hz))
+            while _length_s(self._before) - _length_s((self._before[0],)) >= BEFORE_S:
+                self._before.popleft()
+
+    def user_began(self) -> None:
+        """The user speaks. (Whom they interrupt is told by `agent_cut`.)"""
+        with self._event("the user's turn"):
+            if self._hearing is not None:
+                return
+            before, self._before = self._before, deque()
+            self._hearing = self.talk.listen(before[-1][1] if before else RATE_HZ)
+            self._began_s, self._heard_s = max(0.0, self.now_s - _length_s(before)), 0.0
+            for pcm, rate_hz in before:
+                self._feed(self._hearing, pcm, rate_hz)
+
+    def user_ended(self, text: str | None = None) -> None:
+        """The user has stopped. `text`: what they said, if the host's recogniser knows; None: ours writes it down, if there is one."""
+        with self._event("the user's turn"):
+            if self._hearing is None and not self._before and not text:
+                return  # told twice
+            self.user_began()
+            hearing, self._hearing = self._hearing, None
+            if hearing is not None:
+                self.agent_ended()
+                self._call(self.talk.hear, hearing, text, (), self._began_s)
+
+    def _feed(self, hearing: Hearing, pcm: bytes, rate_hz: int) -> None:
+        if self._heard_s >= MAX_TURN_S:
+            self._log("the user's turn", f"it is longer than {MAX_TURN_S:g} s; the rest is left out")
+            return
+        self._heard_s += _length_s(((pcm, rate_hz),))
+        self._call(_fed, hearing, bytes(pcm), rate_hz)
+
+    # --- the agent --------------------------------------------------------------------------------------------------
+
+    async def plan(self, text: str) -> Targets:
+        """How the reply that begins with `text` should sound. Waits at most `settle_s` for what was said before it to be measured; if
+        that is not done by then, the reply is neutral, and so it is remembered."""
+        reply = self._begin(text)
+        with self._guard("the plan"):
+            call = asyncio.wrap_future(self._calls.submit(self.talk.plan, text))
+            done, _ = await asyncio.wait([call], timeout=self.settle_s)
+            if done:
+                reply.targets = call.result()
+                return reply.targets
+            self.late += 1
+            self._log(
+                "the plan", f"it was not there after {self.settle_s * 1000:g} ms; that reply is neutral"
+            )
+        return self.neutral
+
+    def _begin(self, text: str) -> Reply:
+        with self._lock:
+            self.agent_ended()
+            self._reply = Reply(text)
+            return self._reply
+
+    @property
+    def neutral(self) -> Targets:
+        """The voice as it is."""
+        return Targets.none(self.talk.entrainer.voice)
+
+    def agent_audio(self, pcm: bytes, rate_hz: int) -> None:
+        """Sound of the agent on its way out, 16-bit mono."""
+        with self._event("the agent's sound"):
+            self._reply = self._reply or Reply("")
+            self._reply.add(bytes(pcm), rate_hz, self.now_s)
+
+    def note(self, *notes: str) -> None:
+        """What could not be realised of this reply's targets: kept with its turn."""
+        with self._lock:
+            if self._reply is not None:
+                self._reply.notes = tuple(dict.fromkeys((*self._reply.notes, *notes)))
+
+    def agent_cut(self, text: str | None = None) -> None:
+        """The user interrupts: what is not played by now never was. `text`: what was said of it, if the host knows."""
+        with self._lock:
+            began_s = self._reply.began_s if self._reply else None
+            self.agent_ended(text, 0.0 if began_s is None else self.now_s - began_s)
+
+    def agent_ended(self, text: str | None = None, played_s: float | None = None) -> None:
+        """The reply is over. `text`: what was said, where that is not what was planned for. `played_s`: how much of its sound was heard,
+        where it was interrupted."""
+        with self._event("the agent's turn"):
+            reply, self._reply = self._reply, None
+            if reply is None or played_s == 0 or not (reply.pcm or text or reply.text.strip()):
+                return  # told twice, or never said
+            self._call(self._spoke, reply, text, played_s)
+
+    def _spoke(self, reply: Reply, text: str | None, played_s: float | None) -> None:
+        whole = reply.audio()
+        audio, said = whole, reply.text if text is None else text
+        if whole is not None and played_s is not None:
+            audio = whole.part(0, played_s)
+            said = said if text is not None else first_words(said, audio.duration_s / whole.duration_s)
+        self.talk.spoke(said, audio, reply.targets, reply.began_s, notes=reply.notes)
+
+    async def say(self, text: str, targets: Targets) -> AsyncIterator[Audio]:
+        """The text in the agent's own voice (of the `Entrainer`), sentence by sentence, with the targets. What is then played is told by
+        `agent_audio`, as always."""
+        pieces = self.talk.pieces(text, targets)
+
+        def following() -> Piece | None:
+            return next(pieces, None)
+
+        while (piece := await self._aside("the voice", following)) is not None:
+            self.note(*piece.notes)
+            if len(piece.audio.samples):
+                yield piece.audio
+
+    async def condition(self, audio: Audio, text: str, targets: Targets) -> Audio:
+        """A sentence by any voice, moved to the targets on its waveform; as it came where that fails."""
+        agent = self.talk.entrainer
+        if targets.neutral or not len(audio.samples):
+            return audio
+        made = await self._aside(
+            "conditioning", lambda: agent.worker.run(condition, Rendition(audio, text), targets, agent.engine)
+        )
+        self.note(*made.realised.not_realised if made else ("conditioning failed",))
+        return made.audio if made else audio
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    async def settled(self) -> None:
+        """Returns when all that came so far is measured and remembered."""
+        await asyncio.wrap_future(self._calls.submit(int))
+
+    async def close(self) -> None:
+        """A turn or reply under way ends here; all is remembered, and saved."""
+        if self._hearing is not None:
+            self.user_ended()
+        self.agent_ended()
+        self._call(self.talk.close)
+        await asyncio.to_thread(self._calls.shutdown)
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> None:
+        def done(call: Future[Any]) -> None:
+            with self._guard("a call"):
+                call.result()
+
+        self._calls.submit(function, *args).add_done_callback(done)
+
+    async def _aside(self, step: str, action: Callable[[], T]) -> T | None:
+        """On another thread than the calls: while sound is made, the next turn is measured."""
+        with self._guard(step):
+            return await asyncio.to_thread(action)
+        return None
+
+    @contextmanager
+    def _event(self, step: str) -> Generator[None]:
+        """One of the host's, at a time."""
+        with self._lock, self._guard(step):
+            yield
+
+    @contextmanager
+    def _guard(self, step: str) -> Generator[None]:
+        """Nothing in here may reach the host."""
+        try:
+            yield
+        except Exception as error:
+            self._log(step, f"{type(error).__name__}: {error}")
+
+    def _log(self, step: str, message: str) -> None:
+        if step not in self._logged:
+            self._logged.add(step)
+            log.warning("conversation %s: %s: %s", self.talk.id, step, message)
+
+
+@dataclass
+class Reply:
+    """What the agent says, from its plan to its end."""
+
+    text: str
+    targets: Targets | None = None
+    began_s: float | None = None
+    """When its first sound went out."""
+    rate_hz: int = 0
+    pcm: bytearray = field(default_factory=bytearray)
+    notes: tuple[str, ...] = ()
+
+    def add(self, pcm: bytes, rate_hz: int, now_s: float) -> None:
+        """Raises `ValueError` for another rate than its first sound had."""
+        if not self.pcm:
+            self.began_s, self.rate_hz = now_s, rate_hz
+        if rate_hz != self.rate_hz:
+            raise ValueError(
+                f"a reply at {self.rate_hz} Hz goes on at {rate_hz} Hz; one rate is needed. That part is left out."
+            )
+        if len(self.pcm) < MAX_TURN_S * rate_hz * 2:
+            self.pcm += pcm
+
+    def audio(self) -> Audio | None:
+        return Audio.from_pcm16(self.pcm, self.rate_hz) if self.pcm else None
+
+
+def first_words(text: str, share: float) -> str:
+    """Those that were said when it was interrupted, about: whole words, as far as a share of its letters goes.
+
+    >>> first_words("We open at nine.", 0.5)
+    'We open'
+    """
+    end = round(len(text) * min(max(share, 0.0), 1.0))
+    return text if end == len(text) else text[: end + 1].rpartition(" ")[0].rstrip()
+
+
+def _fed(hearing: Hearing, pcm: bytes, rate_hz: int) -> None:
+    """A stream that changes its rate in the middle of a turn is brought to the turn's."""
+    hearing.feed(Audio.from_pcm16(pcm, rate_hz).resample(hearing.rate_hz).samples)
+
+
+def _length_s(chunks: Iterable[tuple[bytes, int]]) -> float:
+    return sum(len(pcm) / 2 / rate_hz for pcm, rate_hz in chunks)
