@@ -10,19 +10,18 @@ from entrain.targets import Targets
 from entrain.tts import Capability, Knobs, Span, TTSError
 
 Knob = Literal["pitch_st", "range_x", "rate_x", "level_db"]
-Unit = Literal["x", "length", "gain", "dB", "st", "%", "+%", "+st", "+dB"]
+Unit = Literal["x", "length", "%", "+%", "st", "dB", "+st", "+dB"]
 
-# Our knob → theirs. A length is the inverse of a rate; a gain is of amplitudes; those with a plus are texts with a sign.
-UNITS: dict[Unit, Callable[[float], float]] = {
+# A factor in each unit that takes one; a length is the inverse of a rate. Those with a plus are texts with a sign.
+FACTORS: dict[str, Callable[[float], float]] = {
     "x": lambda factor: factor,
     "length": lambda factor: 1 / factor,
-    "gain": lambda db: 10 ** (db / 20),
-    "dB": lambda db: db,
-    "st": lambda st: st,
     "%": lambda factor: 100 * factor,
     "+%": lambda factor: 100 * (factor - 1),
-    "+st": lambda st: st,
-    "+dB": lambda db: db,
+}
+AS_FACTOR: dict[str, Callable[[float], float]] = {
+    "pitch_st": lambda st: 2 ** (st / 12),
+    "level_db": lambda db: 10 ** (db / 20),
 }
 STEPS: dict[Knob, float] = {"pitch_st": 0.25, "range_x": 0.1, "rate_x": 0.02, "level_db": 0.5}
 """What is finer is not heard, and some services begin a new connection at each change: the dead-band of `conditioning`."""
@@ -39,12 +38,21 @@ class Lever:
     low: float
     high: float
     unit: Unit = "x"
+    whole: bool = False
+    """It takes whole numbers only."""
 
     def value(self, asked: float) -> float | str:
-        """In the service's unit. A pitch in per cent is asked for as a factor."""
-        factor = 2 ** (asked / 12) if self.knob == "pitch_st" and self.unit in ("+%", "x") else asked
-        value = round(UNITS[self.unit](factor), 3)
-        return f"{value:+g}{self.unit[1:]}" if self.unit.startswith("+") else value
+        """In the service's unit.
+
+        >>> Lever("volume", "level_db", -12, 6, "+%").value(2)
+        '+25.9%'
+        """
+        value = asked
+        if self.unit in FACTORS:
+            value = FACTORS[self.unit](AS_FACTOR.get(self.knob, float)(asked))
+        if self.unit.startswith("+"):
+            return f"{round(value, 1):+g}{self.unit[1:]}"
+        return round(value) if self.whole else round(value, 3)
 
 
 def rate(name: str, low: float, high: float, unit: Unit = "x") -> tuple[Lever, ...]:
@@ -63,7 +71,7 @@ VOICES: dict[str, tuple[Lever, ...]] = {
     ),
     "polly": (Lever("rate", "rate_x", 0.2, 2, "%"), Lever("volume", "level_db", -12, 4, "+dB")),
     "cartesia": (
-        Lever("generation_config.speed", "rate_x", 0.6, 1.5), Lever("generation_config.volume", "level_db", -6, 6, "gain"),
+        Lever("generation_config.speed", "rate_x", 0.6, 1.5), Lever("generation_config.volume", "level_db", -6, 6),
     ),
     "deepgram": rate("speed", 0.7, 1.5),
     "elevenlabs": rate("voice_settings.speed", 0.7, 1.2),
@@ -71,7 +79,7 @@ VOICES: dict[str, tuple[Lever, ...]] = {
     "hume": rate("speed", 0.5, 2),
     "inworld": rate("speaking_rate", 0.5, 1.5),
     "minimax": (
-        Lever("pitch", "pitch_st", -12, 12, "st"), Lever("speed", "rate_x", 0.5, 2), Lever("volume", "level_db", -12, 6, "gain"),
+        Lever("pitch", "pitch_st", -12, 12, "st", whole=True), Lever("speed", "rate_x", 0.5, 2), Lever("volume", "level_db", -12, 6),
     ),
     "neuphonic": rate("speed", 0.7, 2),
     "openai": rate("speed", 0.25, 4),
