@@ -1,0 +1,161 @@
+"""The channel: the user's sound → entrain's server → words and a few numbers → Rasa → its messages, each with its sound → the client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict
+from weakref import WeakValueDictionary
+
+from rasa.core.channels.channel import CollectingOutputChannel, InputChannel, UserMessage
+from rasa.shared.exceptions import RasaException
+from sanic import Blueprint, response
+from sanic.request import Request
+
+from entrain_rasa.asked import Asked, read
+from entrain_rasa.server import Server
+from entrain_rasa.talk import Talk
+from entrain_rasa.turns import conversation_id
+
+log = logging.getLogger(__name__)
+Message = Dict[str, Any]
+OnMessage = Callable[[UserMessage], Awaitable[Any]]
+Write = Callable[[Message], Awaitable[Any]]
+APOLOGY = "Sorry, I could not hear that. Please say it again."
+KEYS = ("url", "token", "timeout_s", "apology")
+
+
+class Messages(CollectingOutputChannel):
+    """What the bot says in one turn, as it says it. Rasa holds the conversation's lock meanwhile, so nothing is awaited here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: asyncio.Queue[Message | None] = asyncio.Queue()
+
+    @classmethod
+    def name(cls) -> str:
+        return "entrain"
+
+    async def _persist_message(self, message: Message) -> None:
+        self.queue.put_nowait(message)
+
+    async def send_elements(self, recipient_id: str, elements: Any, **kwargs: Any) -> None:
+        self.queue.put_nowait({"recipient_id": recipient_id, "elements": list(elements)})
+
+    async def all(self) -> AsyncIterator[Message]:
+        while True:
+            message = await self.queue.get()
+            if message is None:
+                return
+            yield message
+
+
+class EntrainChannel(InputChannel):
+    """`POST …/webhooks/entrain/webhook`: a user's turn in, the bot's messages out. See the README for its forms."""
+
+    def __init__(self, server: Server, apology: str = APOLOGY) -> None:
+        self.server, self.apology = server, apology
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._thinking: set[asyncio.Future[None]] = set()
+
+    @classmethod
+    def name(cls) -> str:
+        return "entrain"
+
+    @classmethod
+    def from_credentials(cls, credentials: dict[str, Any] | None) -> EntrainChannel:
+        given = dict(credentials or {})
+        unknown = sorted(set(given) - set(KEYS))
+        timeout_s = given.get("timeout_s", 10.0)
+        if unknown:
+            raise RasaException(
+                f"credentials.yml, entrain: {unknown} is unknown; known are {', '.join(KEYS)}."
+            )
+        if not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= 60:
+            raise RasaException(
+                f"credentials.yml, entrain: timeout_s is {timeout_s!r}; 0 to 60 s are allowed."
+            )
+        server = Server(str(given.get("url") or "http://127.0.0.1:8321"), given.get("token"), timeout_s)
+        return cls(server, str(given.get("apology") or APOLOGY))
+
+    def blueprint(self, on_new_message: OnMessage) -> Blueprint:
+        hook = Blueprint("entrain_webhook")
+
+        @hook.route("/", methods=["GET"])
+        async def health(_: Request) -> Any:
+            return response.json({"status": "ok"})
+
+        @hook.route("/webhook", methods=["POST"])
+        async def receive(request: Request) -> Any:
+            try:
+                asked = read(request)
+            except ValueError as error:
+                return response.json({"error": {"code": "invalid", "message": str(error)}}, 400)
+            if request.args.get("stream") != "true":
+                kept: Message = {"heard": {}, "messages": []}
+
+                async def keep(line: Message) -> None:
+                    kept.update(line) if "heard" in line else kept["messages"].append(line)
+
+                await self.turn(asked, request.app.ctx.agent, on_new_message, keep)
+                return response.json(kept)
+            stream = await request.respond(content_type="application/x-ndjson")
+            await self.turn(
+                asked, request.app.ctx.agent, on_new_message, lambda m: stream.send(json.dumps(m) + "\n")
+            )
+            return await stream.eof()
+
+        @hook.listener("after_server_stop")
+        async def close(*_: Any) -> None:
+            await self.server.close()
+
+        return hook
+
+    async def turn(self, asked: Asked, agent: Any, on_new_message: OnMessage, write: Write) -> None:
+        """One turn of one conversation; others of the same conversation wait until its last message has its sound."""
+        async with self._turns.setdefault(asked.sender, asyncio.Lock()):
+            talk = Talk(self.server, conversation_id(asked.sender))
+            if await _begun_anew(agent, asked.sender):
+                await talk.forget()
+            heard = await talk.hear(asked.audio, asked.text)
+            await write({"heard": heard})
+            async for message in self._answers(asked, heard, on_new_message):
+                await write(await talk.say(message))
+            if heard["text"] == "/restart":
+                await talk.forget()
+
+    def _answers(self, asked: Asked, heard: Message, on_new_message: OnMessage) -> AsyncIterator[Message]:
+        """What the bot says, as it says it; an apology where nothing was understood."""
+        messages = Messages()
+        if not heard["text"]:
+            messages.queue.put_nowait({"recipient_id": asked.sender, "text": self.apology})
+            messages.queue.put_nowait(None)
+            return messages.all()
+        about = {"entrain": heard["entrain"]} if heard["entrain"] else {}
+        message = UserMessage(
+            heard["text"], messages, asked.sender, None, self.name(), metadata={**asked.metadata, **about}
+        )
+        thinking = asyncio.ensure_future(_think(on_new_message, message, messages))
+        self._thinking.add(thinking)  # so that Rasa's turn is done even if the client leaves
+        thinking.add_done_callback(self._thinking.discard)
+        return messages.all()
+
+
+async def _think(on_new_message: OnMessage, message: UserMessage, messages: Messages) -> None:
+    try:
+        await on_new_message(message)
+    except Exception:
+        log.exception("entrain: Rasa failed at a message")
+    finally:
+        messages.queue.put_nowait(None)
+
+
+async def _begun_anew(agent: Any, sender: str) -> bool:
+    """Whether Rasa knows nothing of the conversation: it is new, was restarted, or Rasa was, without a tracker store."""
+    try:
+        tracker = await agent.tracker_store.retrieve(sender)
+        return tracker is None or tracker.latest_message is None or not tracker.latest_message.text
+    except Exception:
+        log.exception("entrain: Rasa's tracker store failed")
+        return False
