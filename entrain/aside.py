@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 SETTLE_S = 0.05  # so long may a reply wait for its targets: 9 ms is usual after a turn whose words are known
 BEFORE_S = 0.5  # of sound from before a turn is known to have begun: frameworks say so .2 s late
+GAP_S = 10.0  # who goes on after a longer pause begins a turn; what was before was a cough, for nobody said that it had ended
 MAX_TURN_S = 120.0  # of sound; the rest of what is longer is left out
 RATE_HZ = 16_000  # of a turn that has no sound
 
@@ -46,6 +47,8 @@ class Aside:
         self._lock = threading.RLock()
         self._before: deque[tuple[bytes, int]] = deque()
         self._hearing: Hearing | None = None
+        self._paused_s: float | None = None
+        self._closed = False
         self._began_s = self._heard_s = 0.0
         self._reply: Reply | None = None
         self._logged: set[str] = set()
@@ -61,7 +64,7 @@ class Aside:
     def user_audio(self, pcm: bytes, rate_hz: int) -> None:
         """Sound of the microphone, 16-bit mono, whether somebody speaks or not."""
         with self._event("the user's sound"):
-            if self._hearing is not None:
+            if self._hearing is not None and self._paused_s is None:
                 self._feed(self._hearing, pcm, rate_hz)
                 return
             self._before.append((bytes(pcm), rate_hz))
@@ -69,23 +72,37 @@ class Aside:
                 self._before.popleft()
 
     def user_began(self) -> None:
-        """The user speaks. (Whom they interrupt is told by `agent_cut`.)"""
+        """The user speaks, or goes on after a pause. (Whom they interrupt is told by `agent_cut`.)"""
         with self._event("the user's turn"):
-            if self._hearing is not None:
+            paused_s, self._paused_s = self._paused_s, None
+            if (self._hearing is not None and paused_s is None) or self._closed:
                 return
+            if self._hearing is not None and paused_s is not None and self.now_s - paused_s > GAP_S:
+                self._call(self._hearing.drop)
+                self._hearing = None
             before, self._before = self._before, deque()
-            self._hearing = self.talk.listen(before[-1][1] if before else RATE_HZ)
-            self._began_s, self._heard_s = max(0.0, self.now_s - _length_s(before)), 0.0
+            if self._hearing is None:
+                self._hearing = self.talk.listen(before[-1][1] if before else RATE_HZ)
+                self._began_s, self._heard_s = max(0.0, self.now_s - _length_s(before)), 0.0
             for pcm, rate_hz in before:
                 self._feed(self._hearing, pcm, rate_hz)
+
+    def user_paused(self) -> None:
+        """The user is silent, and has perhaps ended: what was heard is measured now, so that `user_ended` finds it done. The silence is
+        left out; who goes on is told by `user_began`."""
+        with self._event("the user's turn"):
+            if self._hearing is not None and self._paused_s is None:
+                self._paused_s = self.now_s
+                self._call(self._hearing.glance)
 
     def user_ended(self, text: str | None = None) -> None:
         """The user has stopped. `text`: what they said, if the host's recogniser knows; None: ours writes it down, if there is one."""
         with self._event("the user's turn"):
             if self._hearing is None and not self._before and not text:
                 return  # told twice
-            self.user_began()
-            hearing, self._hearing = self._hearing, None
+            if self._hearing is None:
+                self.user_began()
+            hearing, self._hearing, self._paused_s = self._hearing, None, None
             if hearing is not None:
                 self.agent_ended()
                 self._call(self.talk.hear, hearing, text, (), self._began_s)
@@ -132,6 +149,18 @@ class Aside:
             self._reply = self._reply or Reply("")
             self._reply.add(bytes(pcm), rate_hz, self.now_s)
 
+    def agent_began(self) -> None:
+        """The reply is heard from now on: for hosts that make sound before they play it."""
+        with self._lock:
+            if self._reply is not None:
+                self._reply.began_s = self.now_s
+
+    def agent_text(self, text: str) -> None:
+        """All that the reply says, where it was planned by its beginning."""
+        with self._lock:
+            if self._reply is not None:
+                self._reply.text = text
+
     def note(self, *notes: str) -> None:
         """What could not be realised of this reply's targets: kept with its turn."""
         with self._lock:
@@ -161,9 +190,14 @@ class Aside:
             said = said if text is not None else first_words(said, audio.duration_s / whole.duration_s)
         self.talk.spoke(said, audio, reply.targets, reply.began_s, notes=reply.notes)
 
-    async def say(self, text: str, targets: Targets) -> AsyncIterator[Audio]:
+    async def say(self, text: str, targets: Targets, first: bool = True) -> AsyncIterator[Audio]:
         """The text in the agent's own voice (of the `Entrainer`), sentence by sentence, with the targets. What is then played is told by
-        `agent_audio`, as always."""
+        `agent_audio`, as always. `first`: it begins the reply, so its first sentence must not wait to be measured."""
+        if not first:
+            made = await self._aside("the voice", lambda: self.talk.entrainer.tts.synthesise(text))
+            if made is not None:
+                yield await self.condition(made.audio, text, targets)
+            return
         pieces = self.talk.pieces(text, targets)
 
         def following() -> Piece | None:
@@ -193,10 +227,13 @@ class Aside:
 
     async def close(self) -> None:
         """A turn or reply under way ends here; all is remembered, and saved."""
+        if self._closed:
+            return
         if self._hearing is not None:
             self.user_ended()
         self.agent_ended()
         self._call(self.talk.close)
+        self._closed = True
         await asyncio.to_thread(self._calls.shutdown)
 
     def _call(self, function: Callable[..., Any], *args: Any) -> None:
@@ -204,7 +241,8 @@ class Aside:
             with self._guard("a call"):
                 call.result()
 
-        self._calls.submit(function, *args).add_done_callback(done)
+        if not self._closed:
+            self._calls.submit(function, *args).add_done_callback(done)
 
     async def _aside(self, step: str, action: Callable[[], T]) -> T | None:
         """On another thread than the calls: while sound is made, the next turn is measured."""
