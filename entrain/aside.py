@@ -51,6 +51,7 @@ class Aside:
         self._closed = False
         self._began_s = self._heard_s = 0.0
         self._reply: Reply | None = None
+        self._newest: Reply | None = None
         self._logged: set[str] = set()
         self._zero_s = time.monotonic() - talk.now_s
 
@@ -119,9 +120,24 @@ class Aside:
     async def plan(self, text: str) -> Targets:
         """How the reply that begins with `text` should sound. Waits at most `settle_s` for what was said before it to be measured; if
         that is not done by then, the reply is neutral, and so it is remembered."""
-        reply = self._begin(text)
+        self.agent_takes(reply := Reply(text))
+        return await self._settle(reply)
+
+    async def prepare(self, text: str) -> Reply:
+        """`plan` for a reply that may wait behind another: its turn begins when the host says so, by `agent_takes`."""
+        reply = self._newest = Reply(text)
+        reply.targets = await self._settle(reply)
+        return reply
+
+    def agent_takes(self, reply: Reply) -> None:
+        """What sounds from now on is this reply's; the one before it is over."""
+        with self._lock:
+            self.agent_ended()
+            self._reply = self._newest = reply
+
+    async def _settle(self, reply: Reply) -> Targets:
         with self._guard("the plan"):
-            call = asyncio.wrap_future(self._calls.submit(self.talk.plan, text))
+            call = asyncio.wrap_future(self._calls.submit(self.talk.plan, reply.text))
             done, _ = await asyncio.wait([call], timeout=self.settle_s)
             if done:
                 reply.targets = call.result()
@@ -131,12 +147,6 @@ class Aside:
                 "the plan", f"it was not there after {self.settle_s * 1000:g} ms; that reply is neutral"
             )
         return self.neutral
-
-    def _begin(self, text: str) -> Reply:
-        with self._lock:
-            self.agent_ended()
-            self._reply = Reply(text)
-            return self._reply
 
     @property
     def neutral(self) -> Targets:
@@ -162,10 +172,10 @@ class Aside:
                 self._reply.text = text
 
     def note(self, *notes: str) -> None:
-        """What could not be realised of this reply's targets: kept with its turn."""
+        """What could not be realised of the newest reply's targets: kept with its turn."""
         with self._lock:
-            if self._reply is not None:
-                self._reply.notes = tuple(dict.fromkeys((*self._reply.notes, *notes)))
+            if self._newest is not None:
+                self._newest.notes = tuple(dict.fromkeys((*self._newest.notes, *notes)))
 
     def agent_cut(self, text: str | None = None) -> None:
         """The user interrupts: what is not played by now never was. `text`: what was said of it, if the host knows."""
