@@ -60,10 +60,15 @@ class Rasa:
             raise ResponderError(f"{self.url} {why} Is it Rasa's REST channel?") from error
 
 
-def prosody(turn: Turn) -> dict[str, float]:
-    """What of a turn's prosody was measurable, by the names of `FEATURES`, and `duration_s`."""
-    found = {name: getattr(turn.features, name) for name in (*FEATURES, "duration_s")}
-    return {name: round(value, 4) for name, value in found.items() if value is not None}
+def prosody(turn: Turn) -> dict[str, float | dict[str, float]]:
+    """What of a turn's prosody was measurable, by the names of `FEATURES`, and `duration_s`; under "z" how far each is from how this
+    user usually sounds, in standard deviations. The plug-in for Rasa (`plugins/rasa`) tells a bot the same."""
+    values = {name: getattr(turn.features, name) for name in (*FEATURES, "duration_s")}
+    found: dict[str, float | dict[str, float]] = {
+        name: round(value, 4) for name, value in values.items() if value is not None
+    }
+    z = {name: round(value, 2) for name, value in zip(FEATURES, turn.z, strict=True) if value is not None}
+    return found | {"z": z} if z else found
 
 
 def _ended(text: str) -> str:

@@ -18,6 +18,7 @@ HEARD = Turn(
     end_s=2,
     text="hi",
     features=Features(f0_mean_st=7.123456, rate_syll_s=4.5, duration_s=2.0, missing={"nhr": "too short"}),
+    z=(0.12345, None, None, -1.5, None, None, None),
 )
 
 
@@ -56,7 +57,10 @@ def test_a_bots_messages_are_said_in_their_order() -> None:
     (asked,) = server.asked
     assert asked["path"] == "/webhooks/rest/webhook"
     assert asked["message"] == "hi"
-    assert asked["metadata"] == {"entrain": {"f0_mean_st": 7.1235, "rate_syll_s": 4.5, "duration_s": 2.0}}
+    z = {"f0_mean_st": 0.12, "rate_syll_s": -1.5}
+    assert asked["metadata"] == {
+        "entrain": {"f0_mean_st": 7.1235, "rate_syll_s": 4.5, "duration_s": 2.0, "z": z}
+    }
 
 
 def test_the_sender_is_the_same_for_a_conversation_and_names_nobody() -> None:

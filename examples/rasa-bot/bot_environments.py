@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -66,7 +66,10 @@ def _prints(python: Path, code: str) -> str | None:
 def rasa_python(folder: Path, tell: Callable[[str], None], base: Path | None = None) -> Path:
     """The Python of Rasa's environment in `folder`, with the plug-in as it is now. `base`: the Python to make it from."""
     python = _python_of(folder)
-    stamp, wanted = folder / STAMP, [RASA, fingerprint(PLUGIN)]
+    stamp, wanted = (
+        folder / STAMP,
+        [RASA, fingerprint([PLUGIN / "pyproject.toml", *PLUGIN.glob("entrain_rasa/*.py")])],
+    )
     have = stamp.read_text().split() if stamp.is_file() and python.exists() else []
     if have[:1] != wanted[:1]:
         version, made_from = _base(base)
@@ -139,12 +142,9 @@ def _python_of(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def fingerprint(folder: Path) -> str:
-    """Of what is in it, so that what changed is installed again."""
-    files = sorted(
-        p for p in folder.rglob("*") if p.suffix in (".py", ".toml", ".yml") and "build" not in p.parts
-    )
-    return hashlib.sha256(b"\0".join(p.read_bytes() for p in files)).hexdigest()[:16]
+def fingerprint(files: Iterable[Path]) -> str:
+    """Of what is in them, so that what changed is made again."""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
 
 
 def _pip(python: Path, *what: object) -> None:

@@ -30,14 +30,14 @@ _direct = build_opener(ProxyHandler({}))
 
 def train(python: Path, models: Path, tell: Callable[[str], None]) -> Path:
     """The bot's model; trained again only if the bot has changed."""
-    model = models / f"bot-{fingerprint(BOT)}.tar.gz"
+    config, domain, *data = (BOT / name for name in ("config.yml", "domain.yml", "nlu.yml", "rules.yml"))
+    model = models / f"bot-{fingerprint([config, domain, *data])}.tar.gz"
     if model.is_file():
         return model
     tell("training the bot (20 s)")
     models.mkdir(parents=True, exist_ok=True)
-    data = [str(BOT / name) for name in ("nlu.yml", "rules.yml")]
-    command = [str(python), "-m", "rasa", "train", "--config", str(BOT / "config.yml"), "--domain", str(BOT / "domain.yml"),
-               "--data", *data, "--out", str(models), "--fixed-model-name", "training"]  # fmt: skip
+    command = [str(python), "-m", "rasa", "train", "--config", str(config), "--domain", str(domain),
+               "--data", *map(str, data), "--out", str(models), "--fixed-model-name", "training"]  # fmt: skip
     env = _environment(RASA_CACHE_DIRECTORY=str(models / "cache"))
     done = subprocess.run(
         command, cwd=models, env=env, capture_output=True, text=True, timeout=TRAIN_S, check=False
@@ -93,13 +93,6 @@ class Process:
                 break
         self.running = None
 
-    def kill(self) -> None:
-        """At once, as a crash would."""
-        if self.running:
-            os.killpg(self.running.pid, signal.SIGKILL)
-            self.running.wait(STOP_S)
-        self.running = None
-
 
 @dataclass
 class Servers:
@@ -107,12 +100,23 @@ class Servers:
     actions: Process
     rasa: Process
 
+    @property
+    def told(self) -> dict[str, dict[str, Any]]:
+        """Where they are, for programs."""
+        return {
+            name: {
+                "url": one.url,
+                "pid": one.running.pid if one.running else None,
+                "command": list(one.command),
+            }
+            for name, one in (("entrain", self.entrain), ("actions", self.actions), ("rasa", self.rasa))
+        }
+
 
 @contextmanager
 def running(
-    entrain_python: Path, rasa_python: Path, model: Path, folder: Path, entrain_options: Sequence[str] = (),
-    rasa_options: Sequence[str] = (), **environment: str,
-) -> Iterator[Servers]:  # fmt: skip
+    entrain_python: Path, rasa_python: Path, model: Path, folder: Path, rasa_options: Sequence[str] = ()
+) -> Iterator[Servers]:
     """All three, ready; logs and the conversations' store go into `folder`."""
     logs = folder.resolve() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -120,10 +124,10 @@ def running(
         shutil.copy(BOT / name, logs / name)  # rasa-sdk imports its actions from where it is started
     ports = free_ports(3)
     urls = [f"http://127.0.0.1:{port}" for port in ports]
-    env = {"ENTRAIN_URL": urls[0], "ACTION_URL": f"{urls[1]}/webhook", **environment}
+    env = {"ENTRAIN_URL": urls[0], "ACTION_URL": f"{urls[1]}/webhook"}
     servers = Servers(
         Process("entrain serve", [str(entrain_python), "-m", "entrain", "serve", "--port", str(ports[0]), "--store",
-                str(folder.resolve() / "talks.sqlite"), *entrain_options], urls[0], "/healthz", logs / "entrain.log"),
+                str(folder.resolve() / "talks.sqlite")], urls[0], "/healthz", logs / "entrain.log"),
         Process("the action server", [str(rasa_python), "-m", "rasa_sdk", "--actions", "actions", "--port", str(ports[1])],
                 urls[1], "/health", logs / "actions.log"),
         Process("rasa run", [str(rasa_python), "-m", "rasa", "run", "--interface", "127.0.0.1", "--port", str(ports[2]),
@@ -147,11 +151,6 @@ def free_ports(n: int) -> list[int]:
         for place in places:
             place.bind(("127.0.0.1", 0))
         return [place.getsockname()[1] for place in places]
-
-
-def is_free(url: str) -> bool:
-    with socket.socket() as place:
-        return place.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) != 0
 
 
 def get(url: str, read: Callable[[bytes], T]) -> T:

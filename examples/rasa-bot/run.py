@@ -10,6 +10,9 @@ The first time takes five minutes, since Rasa is 2.7 GB; what is done is not don
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +35,7 @@ STEPS = 6
 
 def main() -> None:
     given = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped then too
     try:
         _go(given)
     except (SetUpError, Fault, OSError, subprocess.SubprocessError) as error:
@@ -60,6 +64,7 @@ def _options() -> argparse.Namespace:
         default=Path("rasa-talk"),
         help="folder for replies, reports and logs (%(default)s)",
     )
+    words.add_argument("--rasa-options", default="", help="more for rasa run, as in --rasa-options=--debug")
     words.add_argument(
         "--only-set-up", action="store_true", help="make the environments, train the bot, and end"
     )
@@ -88,7 +93,8 @@ def _go(given: argparse.Namespace) -> None:
         {"yours": [turn.resolve() for turn in given.turn]} if given.turn else made_users(ours, env / "user")
     )
     _step(5, "entrain's server, the action server and Rasa (20 s)")
-    with running(ours, theirs, model, out) as servers:
+    with running(ours, theirs, model, out, shlex.split(given.rasa_options)) as servers:
+        (out / "servers.json").write_text(json.dumps(servers.told, indent=1))
         _step(6, "the conversation")
         talks = {name: hold(servers, turns, name, out) for name, turns in users.items()}
         compare(talks)
@@ -97,10 +103,18 @@ def _go(given: argparse.Namespace) -> None:
         )
         if given.stay:
             print(
-                f"Rasa is at {servers.rasa.url}: entrain talk --responder rasa:{servers.rasa.url}. Ctrl-C ends it."
+                f"Rasa is at {servers.rasa.url}: entrain talk --responder rasa:{servers.rasa.url}. Ctrl-C ends it.",
+                flush=True,
             )
-            while True:
-                time.sleep(1)
+            _until_interrupted()
+
+
+def _until_interrupted() -> None:
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print("Stopping the servers.")
 
 
 def made_users(python: Path, folder: Path) -> dict[str, list[Path]]:
