@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
 from entrain.audio import Audio
 from entrain.conditioning import condition
 from entrain.conversation import Conversation, Piece
@@ -45,7 +47,7 @@ class Aside:
         """Replies whose targets were not there in time."""
         self._calls = ThreadPoolExecutor(1, "aside")  # one: in the order of the events
         self._lock = threading.RLock()
-        self._before: deque[tuple[bytes, int]] = deque()
+        self._before: deque[Audio] = deque()
         self._hearing: Hearing | None = None
         self._paused_s: float | None = None
         self._closed = False
@@ -65,11 +67,12 @@ class Aside:
     def user_audio(self, pcm: bytes, rate_hz: int) -> None:
         """Sound of the microphone, 16-bit mono, whether somebody speaks or not."""
         with self._event("the user's sound"):
-            if self._hearing is not None and self._paused_s is None:
-                self._feed(self._hearing, pcm, rate_hz)
+            sound = Audio.from_pcm16(pcm, rate_hz)
+            if self._hearing is not None:
+                self._feed(self._hearing, sound)
                 return
-            self._before.append((bytes(pcm), rate_hz))
-            while _length_s(self._before) - _length_s((self._before[0],)) >= BEFORE_S:
+            self._before.append(sound)
+            while _length_s(self._before) - self._before[0].duration_s >= BEFORE_S:
                 self._before.popleft()
 
     def user_began(self) -> None:
@@ -83,10 +86,10 @@ class Aside:
                 self._hearing = None
             before, self._before = self._before, deque()
             if self._hearing is None:
-                self._hearing = self.talk.listen(before[-1][1] if before else RATE_HZ)
+                self._hearing = self.talk.listen(before[-1].rate_hz if before else RATE_HZ)
                 self._began_s, self._heard_s = max(0.0, self.now_s - _length_s(before)), 0.0
-            for pcm, rate_hz in before:
-                self._feed(self._hearing, pcm, rate_hz)
+            for sound in before:
+                self._feed(self._hearing, sound)
 
     def user_paused(self) -> None:
         """The user is silent, and has perhaps ended: what was heard is measured now, so that `user_ended` finds it done. The silence is
@@ -108,12 +111,13 @@ class Aside:
                 self.agent_ended()
                 self._call(self.talk.hear, hearing, text, (), self._began_s)
 
-    def _feed(self, hearing: Hearing, pcm: bytes, rate_hz: int) -> None:
+    def _feed(self, hearing: Hearing, sound: Audio) -> None:
+        """A stream that changes its rate in the middle of a turn is brought to the turn's."""
         if self._heard_s >= MAX_TURN_S:
             self._log("the user's turn", f"it is longer than {MAX_TURN_S:g} s; the rest is left out")
             return
-        self._heard_s += _length_s(((pcm, rate_hz),))
-        self._call(_fed, hearing, bytes(pcm), rate_hz)
+        self._heard_s += sound.duration_s
+        self._call(lambda: hearing.feed(sound.resample(hearing.rate_hz).samples))
 
     # --- the agent --------------------------------------------------------------------------------------------------
 
@@ -157,7 +161,7 @@ class Aside:
         """Sound of the agent on its way out, 16-bit mono."""
         with self._event("the agent's sound"):
             self._reply = self._reply or Reply("")
-            self._reply.add(bytes(pcm), rate_hz, self.now_s)
+            self._reply.add(Audio.from_pcm16(pcm, rate_hz), self.now_s)
 
     def agent_began(self) -> None:
         """The reply is heard from now on: for hosts that make sound before they play it."""
@@ -188,7 +192,7 @@ class Aside:
         where it was interrupted."""
         with self._event("the agent's turn"):
             reply, self._reply = self._reply, None
-            if reply is None or played_s == 0 or not (reply.pcm or text or reply.text.strip()):
+            if reply is None or played_s == 0 or not (reply.sounds or text or reply.text.strip()):
                 return  # told twice, or never said
             self._call(self._spoke, reply, text, played_s)
 
@@ -235,8 +239,8 @@ class Aside:
         """Returns when all that came so far is measured and remembered."""
         await asyncio.wrap_future(self._calls.submit(int))
 
-    async def close(self) -> None:
-        """A turn or reply under way ends here; all is remembered, and saved."""
+    def end(self) -> None:
+        """`close`, but nobody waits: a turn or reply under way ends here, and what comes later is left out."""
         if self._closed:
             return
         if self._hearing is not None:
@@ -244,6 +248,10 @@ class Aside:
         self.agent_ended()
         self._call(self.talk.close)
         self._closed = True
+
+    async def close(self) -> None:
+        """A turn or reply under way ends here; all is remembered, and saved."""
+        self.end()
         await asyncio.to_thread(self._calls.shutdown)
 
     def _call(self, function: Callable[..., Any], *args: Any) -> None:
@@ -288,23 +296,26 @@ class Reply:
     targets: Targets | None = None
     began_s: float | None = None
     """When its first sound went out."""
-    rate_hz: int = 0
-    pcm: bytearray = field(default_factory=bytearray)
+    sounds: list[Audio] = field(default_factory=list[Audio])
     notes: tuple[str, ...] = ()
 
-    def add(self, pcm: bytes, rate_hz: int, now_s: float) -> None:
+    def add(self, sound: Audio, now_s: float) -> None:
         """Raises `ValueError` for another rate than its first sound had."""
-        if not self.pcm:
-            self.began_s, self.rate_hz = now_s, rate_hz
-        if rate_hz != self.rate_hz:
+        if not self.sounds:
+            self.began_s = now_s
+        elif sound.rate_hz != (rate_hz := self.sounds[0].rate_hz):
             raise ValueError(
-                f"a reply at {self.rate_hz} Hz goes on at {rate_hz} Hz; one rate is needed. That part is left out."
+                f"a reply at {rate_hz} Hz goes on at {sound.rate_hz} Hz; one rate is needed. That part is left out."
             )
-        if len(self.pcm) < MAX_TURN_S * rate_hz * 2:
-            self.pcm += pcm
+        if _length_s(self.sounds) < MAX_TURN_S:
+            self.sounds.append(sound)
 
     def audio(self) -> Audio | None:
-        return Audio.from_pcm16(self.pcm, self.rate_hz) if self.pcm else None
+        return (
+            Audio(np.concatenate([s.samples for s in self.sounds]), self.sounds[0].rate_hz)
+            if self.sounds
+            else None
+        )
 
 
 def first_words(text: str, share: float) -> str:
@@ -317,10 +328,5 @@ def first_words(text: str, share: float) -> str:
     return text if end == len(text) else text[: end + 1].rpartition(" ")[0].rstrip()
 
 
-def _fed(hearing: Hearing, pcm: bytes, rate_hz: int) -> None:
-    """A stream that changes its rate in the middle of a turn is brought to the turn's."""
-    hearing.feed(Audio.from_pcm16(pcm, rate_hz).resample(hearing.rate_hz).samples)
-
-
-def _length_s(chunks: Iterable[tuple[bytes, int]]) -> float:
-    return sum(len(pcm) / 2 / rate_hz for pcm, rate_hz in chunks)
+def _length_s(sounds: Iterable[Audio]) -> float:
+    return sum(sound.duration_s for sound in sounds)
