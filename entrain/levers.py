@@ -40,6 +40,8 @@ class Lever:
     unit: Unit = "x"
     whole: bool = False
     """It takes whole numbers only."""
+    step: float = 0.0
+    """It takes multiples of this only."""
 
     def value(self, asked: float) -> float | str:
         """In the service's unit.
@@ -50,6 +52,8 @@ class Lever:
         value = asked
         if self.unit in FACTORS:
             value = FACTORS[self.unit](AS_FACTOR.get(self.knob, float)(asked))
+        if self.step:
+            value = self.step * round(value / self.step)
         if self.unit.startswith("+"):
             return f"{round(value, 1):+g}{self.unit[1:]}"
         return round(value) if self.whole else round(value, 3)
