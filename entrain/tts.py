@@ -178,6 +178,7 @@ ENGINES = {
     "hibari": "entrain.tts:Hibari",
     "espeak": "entrain.tts_espeak:Espeak",
     "piper": "entrain.tts_piper:Piper",
+    "kokoro": "entrain.tts_kokoro:Kokoro",
     "coqui": "entrain.tts_coqui:Coqui",
     "ssml": "entrain.tts_ssml:SSML",
     "passthrough": "entrain.tts_ssml:Passthrough",
