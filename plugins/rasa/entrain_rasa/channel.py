@@ -23,6 +23,7 @@ Message = Dict[str, Any]
 OnMessage = Callable[[UserMessage], Awaitable[Any]]
 Write = Callable[[Message], Awaitable[Any]]
 APOLOGY = "Sorry, I could not hear that. Please say it again."
+SENT_S = 0.01  # the server has the sound by then; to read a tracker of 50 turns holds the event loop for some 10 ms
 KEYS = ("url", "token", "timeout_s", "apology")
 
 
@@ -58,6 +59,7 @@ class EntrainChannel(InputChannel):
         self.server, self.apology = server, apology
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._thinking: set[asyncio.Future[None]] = set()
+        self._owed: set[str] = set()  # whose history is to be begun anew
 
     @classmethod
     def name(cls) -> str:
@@ -116,14 +118,28 @@ class EntrainChannel(InputChannel):
         """One turn of one conversation; others of the same conversation wait until its last message has its sound."""
         async with self._turns.setdefault(asked.sender, asyncio.Lock()):
             talk = Talk(self.server, conversation_id(asked.sender))
-            if await _begun_anew(agent, asked.sender):
-                await talk.forget()
-            heard = await talk.hear(asked.audio, asked.text)
+            heard = await self._hear(talk, asked, agent)
             await write({"heard": heard})
             async for message in self._answers(asked, heard, on_new_message):
                 await write(await talk.say(message))
             if heard["text"] == "/restart":
-                await talk.forget()
+                await self._forget(talk, asked.sender)
+
+    async def _hear(self, talk: Talk, asked: Asked, agent: Any) -> Message:
+        """What was said and how; as the first turn, where Rasa has begun anew. Its tracker is looked at while the server listens."""
+        heard, anew = await asyncio.gather(
+            talk.hear(asked.audio, asked.text), _begun_anew(agent, asked.sender)
+        )
+        late = (anew or asked.sender in self._owed) and heard["entrain"].get("turn") != 0
+        if late and await self._forget(talk, asked.sender) and asked.audio:
+            return await talk.hear(asked.audio, asked.text)
+        return heard
+
+    async def _forget(self, talk: Talk, sender: str) -> bool:
+        """Now; or at the next turn, where the server is not there."""
+        done = await talk.forget()
+        (self._owed.discard if done else self._owed.add)(sender)
+        return done
 
     def _answers(self, asked: Asked, heard: Message, on_new_message: OnMessage) -> AsyncIterator[Message]:
         """What the bot says, as it says it; an apology where nothing was understood."""
@@ -154,6 +170,7 @@ async def _think(on_new_message: OnMessage, message: UserMessage, messages: Mess
 async def _begun_anew(agent: Any, sender: str) -> bool:
     """Whether Rasa knows nothing of the conversation: it is new, was restarted, or Rasa was, without a tracker store."""
     try:
+        await asyncio.sleep(SENT_S)
         tracker = await agent.tracker_store.retrieve(sender)
         return tracker is None or tracker.latest_message is None or not tracker.latest_message.text
     except Exception:

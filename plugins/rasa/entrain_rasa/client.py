@@ -99,7 +99,7 @@ def _refused(place: str, error: HTTPError) -> Fault:
         wrong = json.loads(body)["error"]
         return Fault(str(wrong["code"]), f"{place} answered {error.code}: {wrong['message']}")
     except (ValueError, KeyError, TypeError):
-        advice = " Has the bot that channel in its credentials.yml?" if error.code == 404 else ""
+        advice = " Has the bot that channel in its credentials.yml?" if error.code in (404, 405) else ""
         return Fault(str(error.code), f"{place} answered {error.code}: {body[:200]}.{advice}")
 
 

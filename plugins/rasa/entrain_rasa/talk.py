@@ -25,6 +25,8 @@ class Talk:
         try:
             if len(audio) > MAX_BYTES:
                 raise Fault("too_large", f"The sound has {len(audio)} bytes; {MAX_BYTES} are taken.")
+            if self._gone:
+                raise self._gone
             heard = await self.server.hear(self.conversation, audio, text)
             self._next = heard["number"] + 1
             words, found = heard["turn"]["text"].strip(), numbers(heard)
@@ -50,12 +52,16 @@ class Talk:
         except Exception as error:
             return {**message, "entrain": {"fault": self._fault(error)}}
 
-    async def forget(self) -> None:
-        """Begin the history anew, since Rasa has."""
+    async def forget(self) -> bool:
+        """Begin the history anew, since Rasa has; False where that failed."""
         try:
+            if self._gone:
+                raise self._gone
             await self.server.forget(self.conversation)
+            return True
         except Exception as error:
             self._fault(error)
+            return False
 
     def _fault(self, error: Exception) -> dict[str, str]:
         if not isinstance(error, Fault):

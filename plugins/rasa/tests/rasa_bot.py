@@ -14,9 +14,9 @@ import sys
 import threading
 import time
 import wave
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Bot:
     entrain: str
     servers: dict[str, Any]
     client: httpx2.Client
+    revived: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def webhook(self) -> str:
@@ -61,6 +62,14 @@ class Bot:
     def tracker(self, sender: str) -> dict[str, Any]:
         return self.client.get(f"{self.rasa}/conversations/{sender}/tracker").json()
 
+    def revive(self) -> None:
+        """entrain's server again, where it was: Rasa knows that address."""
+        server = self.servers["entrain"]
+        log = (self.out / "logs" / "entrain.log").open("ab")
+        self.revived.append(subprocess.Popen(server["command"], cwd=self.out, stdout=log, stderr=log))
+        server["pid"] = self.revived[-1].pid
+        until(lambda: not is_free(server["url"]), 60)
+
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """In Rasa's environment."""
         command = [str(ENV / "bin" / "python"), *arguments]
@@ -77,7 +86,13 @@ def running(out: Path) -> Iterator[Bot]:
         printed = _until_ready(process)
         servers = json.loads((out / "servers.json").read_text())
         with httpx2.Client(timeout=60, trust_env=False) as client:
-            yield Bot(out, printed, servers["rasa"]["url"], servers["entrain"]["url"], servers, client)
+            bot = Bot(out, printed, servers["rasa"]["url"], servers["entrain"]["url"], servers, client)
+            try:
+                yield bot
+            finally:
+                for server in bot.revived:
+                    server.terminate()
+                    server.wait(30)
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -112,13 +127,24 @@ def _until_ready(process: subprocess.Popen[str]) -> list[str]:
     return printed
 
 
+def free_ports(n: int) -> list[int]:
+    with ExitStack() as stack:
+        places = [stack.enter_context(socket.socket()) for _ in range(n)]
+        for place in places:
+            place.bind(("127.0.0.1", 0))
+        return [place.getsockname()[1] for place in places]
+
+
+def until(condition: Callable[[], bool], timeout_s: float) -> None:
+    until_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until_s, f"not within {timeout_s} s"
+        time.sleep(0.1)
+
+
 def is_free(url: str) -> bool:
     with socket.socket() as place:
         return place.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) != 0
-
-
-def wav(path: Path) -> bytes:
-    return path.read_bytes()
 
 
 def silence(seconds: float, rate_hz: int = 16_000) -> bytes:

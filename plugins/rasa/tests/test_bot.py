@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rasa_bot import ENV, EXAMPLE, KINDS, PLUGIN, ROOT, Bot, is_free, running, seconds, silence
+from rasa_bot import ENV, EXAMPLE, KINDS, PLUGIN, Bot, free_ports, is_free, running, seconds, silence, until
 
 pytest.importorskip("fastapi", reason="pip install 'entrain[serve]'")
 OPENING, CLOSING = "We open at nine in the morning.", "And we close at five in the evening."
+HELP = "Can you please help me? I need some help with my book."
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +311,46 @@ def test_the_action_takes_any_metadata(bot: Bot, sender: str, metadata: Any) -> 
     assert answer[0]["text"].startswith("Of course.")
 
 
+ASK_NLG = """
+import asyncio, json, sys
+from rasa.core.nlg.callback import CallbackNaturalLanguageGenerator
+from rasa.shared.core.domain import Domain
+from rasa.shared.core.trackers import DialogueStateTracker
+from rasa.utils.endpoints import EndpointConfig
+nlg = CallbackNaturalLanguageGenerator(EndpointConfig(sys.argv[1]))
+for tracker in json.load(sys.stdin):
+    tracker = DialogueStateTracker.from_dict(tracker["sender_id"], tracker["events"])
+    for response, channel in (("utter_place", "entrain"), ("utter_welcome", "entrain"), ("utter_welcome", "rest")):
+        print(json.dumps(asyncio.run(nlg.generate(response, tracker, channel))))
+"""
+
+
+def test_an_nlg_server_is_told_too(bot: Bot, sender: str) -> None:
+    """Asked by Rasa's own generator, with trackers of conversations that were held."""
+    trackers = []
+    for kind in KINDS:
+        for n in (1, 2, 5):
+            bot.turn(f"{sender}-{kind}", (ENV / "user" / kind / f"{n}.wav").read_bytes())
+        trackers.append(bot.tracker(f"{sender}-{kind}"))
+    python, (port,) = str(ENV / "bin" / "python"), free_ports(1)
+    with subprocess.Popen([python, str(EXAMPLE / "bot" / "nlg.py"), str(port)]) as server:
+        try:
+            until(lambda: not is_free(f"http://127.0.0.1:{port}"), 30)
+            done = subprocess.run([python, "-W", "ignore", "-c", ASK_NLG, f"http://127.0.0.1:{port}/nlg"], text=True,
+                                  input=json.dumps(trackers), capture_output=True, timeout=120, check=False)  # fmt: skip
+        finally:
+            server.terminate()
+    assert done.returncode == 0, done.stderr
+    slow, welcome, written, fast, *_ = (
+        json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")
+    )
+    assert slow["text"].startswith("You find us beside the station, in")
+    assert fast["text"] == "Beside the station."
+    assert slow["image"] == fast["image"]
+    assert welcome["text"] == "You are very welcome."
+    assert "**" in written["text"]
+
+
 # --- the server is gone ---------------------------------------------------------------------------------------------
 
 
@@ -326,32 +367,19 @@ def test_while_the_server_is_down_the_text_still_arrives(bot: Bot, asks: bytes, 
     assert unheard["heard"] == {"text": "", "entrain": {"fault": unheard["heard"]["entrain"]["fault"]}}
     assert unheard["messages"][0]["text"].startswith("Sorry")
     assert bot.turn(sender, message="hello")["messages"][0]["text"].startswith("Hello")
-    with revived(bot):
-        assert goes_on(bot, sender, asks)["heard"]["entrain"]["turn"] == before + 3, (
-            "and it goes on where it was"
-        )
+    bot.revive()
+    assert goes_on(bot, sender, asks)["heard"]["entrain"]["turn"] == before + 3, "it goes on where it was"
 
 
-class revived:
-    """The server again, where it was: Rasa knows that address. It is left running for the tests that follow."""
-
-    def __init__(self, bot: Bot) -> None:
-        self.bot = bot
-
-    def __enter__(self) -> None:
-        server = self.bot.servers["entrain"]
-        log = (self.bot.out / "logs" / "entrain.log").open("ab")
-        process = subprocess.Popen(server["command"], cwd=self.bot.out, stdout=log, stderr=log)
-        server["pid"] = process.pid
-        revived.left.append(process)
-        until_s = time.monotonic() + 60
-        while is_free(server["url"]):
-            assert time.monotonic() < until_s
-            time.sleep(0.1)
-
-    def __exit__(self, *_: object) -> None: ...
-
-    left: list[subprocess.Popen[bytes]] = []  # noqa: RUF012
+def test_a_restart_while_the_server_is_down_is_made_good(bot: Bot, asks: bytes, sender: str) -> None:
+    goes_on(bot, sender, asks)
+    os.kill(bot.servers["entrain"]["pid"], signal.SIGSTOP)
+    try:
+        bot.turn(sender, message="/restart")
+    finally:
+        os.kill(bot.servers["entrain"]["pid"], signal.SIGCONT)
+    bot.turn(sender, message="hello")
+    assert [turn["text"][:6] for turn in bot.history(sender)] == ["Hello,"]
 
 
 def test_a_server_that_hangs_is_not_waited_for_long(bot: Bot, asks: bytes, sender: str) -> None:
@@ -440,9 +468,3 @@ def test_credentials_that_are_wrong_are_told_at_the_start(bot: Bot, given: str, 
 def test_the_plug_in_disturbs_no_package_of_rasas(bot: Bot) -> None:
     done = bot.python("-m", "pip", "check")
     assert done.returncode == 0, done.stdout
-
-
-def test_the_readme_names_what_is_there() -> None:
-    readme = (PLUGIN / "README.md").read_text()
-    assert "entrain_rasa.EntrainChannel:" in readme
-    assert (ROOT / "examples" / "rasa-bot" / "run.py").exists()
