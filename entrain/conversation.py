@@ -309,7 +309,8 @@ class Conversation:
         """For hosts with a voice of their own: what the agent really said and how it really sounded (what was played, if it
         was interrupted). It is measured here, and remembered instead of the plan.
 
-        `usual`: how the voice says the same text when left alone, if that is known: what is aimed at is told from there.
+        `usual`: how the voice says the same text when left alone, if that is known: what is aimed at is told from there. `notes`: what
+        could not be realised.
         """
         with self._lock:
             self._fault = ""
@@ -321,7 +322,8 @@ class Conversation:
                     "features", lambda: self._features(usual, Transcript(text)), Features()
                 )
                 realised = outcome(left_alone, targets, features, "live", notes)
-            return self._remember_agent(audio, str(text), features, targets, realised, start_s)
+            told = () if realised else notes  # what came out has them already
+            return self._remember_agent(audio, str(text), features, targets, realised, start_s, told)
 
     def close(self) -> None:
         """Save what could not be saved yet, and say so if it still can't be."""
@@ -384,14 +386,12 @@ class Conversation:
 
     def _remember_agent(
         self, audio: Audio, text: str, features: Features, targets: Targets | None, realised: Realised | None,
-        start_s: float | None = None,
+        start_s: float | None = None, notes: tuple[str, ...] = (),
     ) -> Turn:  # fmt: skip
         plan = targets.model_dump(exclude={"anchor", "capped"}) if targets else None
-        notes = (
-            tuple(f"{name} held back by a cap or the step limit" for name in targets.capped)
-            if targets
-            else ()
-        )
+        if targets:
+            held_back = tuple(f"{name} held back by a cap or the step limit" for name in targets.capped)
+            notes = held_back + notes
         came_out = None
         if plan and realised:
             plan |= {name: aim for name in SPOKEN if (aim := getattr(realised, f"aim_{name}")) is not None}
