@@ -43,7 +43,7 @@ class Kokoro:
         styles = [
             _from_file(Path(folder) / f"{name}.bin") if folder else _from_package(name) for name in parts
         ]
-        self._style: Style = np.mean(styles, axis=0, dtype=np.float32)
+        self._style: Style = np.stack(styles).mean(0).astype(np.float32)
         self._british = parts[0].startswith("b")
 
     @cached_property
