@@ -1,0 +1,195 @@
+"""An `Agent` that entrains: it listens in `stt_node`, hears a turn out in `on_user_turn_completed`, and decides in `tts_node`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from typing import Any, Literal
+
+from livekit.agents import Agent, ModelSettings, NotGiven, llm, tokenize, tts, utils
+
+from entrain import Entrainer
+from entrain.levers import Lever, Setting, knobs
+from entrain.targets import Targets
+from entrain.tts import speakable
+from livekit import rtc
+
+from .live import Live, Said
+from .settings import dial_of
+from .sound import audio_of, frames_of, louder, phrases
+from .voice import SAYING, TTS, Saying
+
+How = Literal["auto", "knobs", "waveform"]
+Frames = AsyncIterable[rtc.AudioFrame]
+Node = Callable[[AsyncIterable[str]], Any]  # frames, a coroutine that gives them, or None
+
+HEAD = re.compile(
+    r"[.!?…:;\n]\s*$|.{40}", re.DOTALL
+)  # a reply is planned on its first sentence, or so much of it
+
+
+class EntrainAgent(Agent):
+    """Alone, or before another Agent among a class's bases. What you override, call with `super()`.
+
+    `how` any TTS but ours is moved: "knobs" (its own settings, and the gain: no wait), "waveform" (all, sentence by sentence, each when
+    it is whole), or "auto": knobs where it has some, the waveform where it has none. `levers`: of a TTS that is not in our table.
+    `conversation_id`: to go on with a stored one; agents that hand over to each other share the first one's conversation.
+    """
+
+    def __init__(
+        self, *args: Any, entrainer: Entrainer, conversation_id: str | None = None, how: How = "auto",
+        levers: Sequence[Lever] | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(*args, **kwargs)
+        self.entrainer, self.how, self.levers = entrainer, how, levers
+        self._conversation_id = conversation_id
+
+    @property
+    def live(self) -> Live:
+        """The session's: `agent.live.aside.talk` is entrain's `Conversation`."""
+        return Live.of(self.session, self.entrainer, self._conversation_id)
+
+    async def on_enter(self) -> None:
+        self.live.attend()
+        await super().on_enter()
+
+    def stt_node(self, audio: Frames, model_settings: ModelSettings) -> Any:
+        live = self.live
+
+        async def tapped() -> AsyncGenerator[rtc.AudioFrame]:
+            async for frame in audio:
+                live.hear(frame)
+                yield frame
+
+        return super().stt_node(tapped(), model_settings)
+
+    async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
+        self.live.user_ended(new_message.text_content or "")
+        await super().on_user_turn_completed(turn_ctx, new_message)
+
+    async def tts_node(
+        self, text: AsyncIterable[str], model_settings: ModelSettings
+    ) -> AsyncGenerator[rtc.AudioFrame]:
+        live, node = self.live, super().tts_node
+        head, text = await beginning(text)
+        said = await live.begin(head)
+        async for frame in self._said(said, live.noted(said, text), lambda of: node(of, model_settings)):
+            live.sounds(said, frame)
+            yield frame
+
+    async def realtime_audio_output_node(
+        self, audio: Frames, model_settings: ModelSettings
+    ) -> AsyncGenerator[rtc.AudioFrame]:
+        live = self.live
+        node = super().realtime_audio_output_node(audio, model_settings)
+        said = await live.begin("")
+        targets = said.reply.targets or live.aside.neutral
+        if self.how == "knobs" or targets.neutral:
+            moved = self._louder(node, knobs(targets).level_db)
+        else:
+            moved = self._phrases(node, targets)
+        async for frame in moved:
+            live.sounds(said, frame)
+            yield frame
+
+    # --- how it is said ---------------------------------------------------------------------------------------------
+
+    async def _said(self, said: Said, text: AsyncIterable[str], node: Node) -> AsyncIterator[rtc.AudioFrame]:
+        voice = self.session.tts if isinstance(self.tts, NotGiven) else self.tts
+        targets = said.reply.targets or self.live.aside.neutral
+        moved: AsyncIterator[rtc.AudioFrame]
+        if isinstance(voice, TTS) and voice.entrainer is self.entrainer:
+            SAYING.set(Saying(self.live.aside, targets, begun=not said.new))
+            moved = iterated(node(text))
+        elif (setting := self._told(voice, said, targets)) is not None:
+            moved = self._louder(node(text), setting.rest.level_db)
+        elif self.how == "knobs":
+            moved = self._louder(node(text), knobs(targets).level_db)
+        elif targets.neutral:
+            moved = iterated(node(text))
+        else:
+            moved = self._sentences(text, node, targets)
+        async for frame in moved:
+            yield frame
+
+    def _told(self, voice: tts.TTS | None, said: Said, targets: Targets) -> Setting | None:
+        """The voice's own settings, as this reply wants them, if they do it; told at its beginning only."""
+        if self.how == "waveform" or voice is None:
+            return None
+        if said.new:
+            with self.live.safely("the settings"):
+                dial = dial_of(voice, self.live, self.levers)
+                said.setting = dial.turn(knobs(targets)) if dial else None
+        if said.new and said.setting is not None:
+            self.live.aside.note(*(note for note in said.setting.notes if not note.startswith("level")))
+        return said.setting
+
+    async def _louder(self, frames: Any, gain_db: float) -> AsyncIterator[rtc.AudioFrame]:
+        async for frame in iterated(frames):
+            yield louder(frame, gain_db) if gain_db else frame
+
+    async def _sentences(
+        self, text: AsyncIterable[str], node: Node, targets: Targets
+    ) -> AsyncIterator[rtc.AudioFrame]:
+        stream = tokenize.blingfire.SentenceTokenizer(retain_format=True).stream()
+
+        async def push() -> None:
+            async for chunk in text:
+                stream.push_text(chunk)
+            stream.end_input()
+
+        pushing = asyncio.create_task(push())
+        try:
+            async for sentence in stream:
+                if speakable(sentence.token):
+                    frames = [frame async for frame in iterated(node(_only(sentence.token)))]
+                    for frame in await self._moved(frames, sentence.token, targets):
+                        yield frame
+            await pushing  # what failed in the text fails here, as without us
+        finally:
+            await utils.aio.cancel_and_wait(pushing)
+            await stream.aclose()
+
+    async def _phrases(self, frames: Any, targets: Targets) -> AsyncIterator[rtc.AudioFrame]:
+        async for phrase in phrases(iterated(frames)):
+            for frame in await self._moved(phrase, "", targets):
+                yield frame
+
+    async def _moved(self, frames: list[rtc.AudioFrame], text: str, targets: Targets) -> list[rtc.AudioFrame]:
+        """On the waveform; as they came where that fails."""
+        with self.live.safely("the waveform"):
+            if frames:
+                moved = await self.live.aside.condition(audio_of(frames), text, targets)
+                return frames_of(moved, frames[0])
+        return frames
+
+
+async def iterated(frames: Any) -> AsyncIterator[rtc.AudioFrame]:
+    """What a node may give: frames, a coroutine that gives them, or None."""
+    if asyncio.iscoroutine(frames):
+        frames = await frames
+    if frames is not None:
+        async for frame in frames:
+            yield frame
+
+
+async def beginning(text: AsyncIterable[str]) -> tuple[str, AsyncIterator[str]]:
+    """Enough of it to plan the reply, and all of it."""
+    source, held = aiter(text), list[str]()
+    async for chunk in source:
+        held.append(chunk)
+        if HEAD.search("".join(held)):
+            break
+
+    async def whole() -> AsyncIterator[str]:
+        for chunk in held:
+            yield chunk
+        async for chunk in source:
+            yield chunk
+
+    return "".join(held), whole()
+
+
+async def _only(text: str) -> AsyncIterator[str]:
+    yield text

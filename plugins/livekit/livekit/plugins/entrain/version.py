@@ -1,0 +1,3 @@
+"""The plug-in's version."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,255 @@
+"""A real `AgentSession` without a room: a microphone, a loudspeaker, a recogniser that is told what it heard, a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from livekit.agents import Agent, AgentSession, inference, llm, stt, tts, utils
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions
+from livekit.agents.voice import io
+
+from entrain import Audio
+from livekit import rtc
+from livekit.plugins.entrain.voice import pcm16
+
+RATE_HZ, FRAME_S = 16_000, 0.02
+
+
+class Microphone(io.AudioInput):
+    """Gives silence until somebody speaks, in frames of 20 ms; `speed` times as fast as it would be."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        super().__init__(label="microphone")
+        self.speed, self._pcm, self._due_s = speed, b"", 0.0
+
+    def speak(self, audio: Audio) -> None:
+        self._pcm += pcm16(audio.resample(RATE_HZ))
+
+    async def spoken(self) -> None:
+        while self._pcm:
+            await asyncio.sleep(FRAME_S)
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        now_s = time.monotonic()
+        self._due_s = max(self._due_s + FRAME_S / self.speed, now_s - 0.2)
+        await asyncio.sleep(max(0.0, self._due_s - now_s))
+        n = round(FRAME_S * RATE_HZ)
+        pcm, self._pcm = self._pcm[: 2 * n], self._pcm[2 * n :]
+        return rtc.AudioFrame(pcm.ljust(2 * n, b"\0"), RATE_HZ, 1, n)
+
+
+class Loudspeaker(io.AudioOutput):
+    """Plays `speed` times as fast as it would be, and keeps what was heard of each segment."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        super().__init__(
+            label="loudspeaker", capabilities=io.AudioOutputCapabilities(pause=False), sample_rate=None
+        )
+        self.speed = speed
+        self.heard: list[Audio] = []
+        self.first_s: list[float] = []
+        """When each segment's first sound came, on the performance counter."""
+        self.tells_start = True
+        self._frames: list[rtc.AudioFrame] = []
+        self._began_s = 0.0
+        self._playing: asyncio.Task[None] | None = None
+
+    @property
+    def long_s(self) -> float:
+        return sum(frame.duration for frame in self._frames)
+
+    @property
+    def position_s(self) -> float:
+        return min((time.monotonic() - self._began_s) * self.speed, self.long_s) if self._frames else 0.0
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        if self._playing is not None:
+            await self._playing
+        await super().capture_frame(frame)
+        self._frames.append(frame)
+        if len(self._frames) == 1:
+            self._began_s = time.monotonic()
+            self.first_s.append(time.perf_counter())
+            if self.tells_start:
+                self.on_playback_started(created_at=time.time())
+
+    def flush(self) -> None:
+        super().flush()
+        if self._frames and self._playing is None:
+            self._playing = asyncio.create_task(self._play())
+
+    async def _play(self) -> None:
+        await asyncio.sleep(max(0.0, self.long_s - self.position_s) / self.speed)
+        self._finish(self.long_s, False)
+
+    def clear_buffer(self) -> None:
+        if self._frames:
+            if self._playing is not None:
+                self._playing.cancel()
+            self._finish(self.position_s, True)
+
+    def _finish(self, played_s: float, interrupted: bool) -> None:
+        frames, self._frames, self._playing = self._frames, [], None
+        pcm = b"".join(bytes(frame.data) for frame in frames)
+        self.heard.append(Audio.from_pcm16(pcm, frames[0].sample_rate).part(0, played_s))
+        self.on_playback_finished(playback_position=played_s, interrupted=interrupted)
+
+
+class Told(stt.STT):
+    """A recogniser that is told what it heard."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
+        self.streams: list[ToldStream] = []
+        self.batch: list[str] = []
+
+    async def _recognize_impl(self, buffer: Any, **_: Any) -> stt.SpeechEvent:
+        raise NotImplementedError
+
+    def stream(
+        self, *, language: Any = NOT_GIVEN, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> ToldStream:
+        self.streams.append(ToldStream(stt=self, conn_options=conn_options))
+        return self.streams[-1]
+
+    def hears(self, text: str) -> None:
+        self.streams[-1].hears(text)
+
+
+class ToldStream(stt.RecognizeStream):
+    async def _run(self) -> None:
+        async for _ in self._input_ch:
+            pass
+
+    def hears(self, text: str) -> None:
+        said = stt.SpeechData(language="en", text=text, confidence=1.0)  # pyright: ignore[reportArgumentType]
+        self._event_ch.send_nowait(stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[said]))
+
+
+class Script(llm.LLM):
+    """Says what it is told to, as soon as it is."""
+
+    def __init__(self, lines: list[str] | None = None) -> None:
+        super().__init__()
+        self.lines = lines
+        self.waiting: list[asyncio.Future[str]] = []
+
+    def chat(self, *, chat_ctx: llm.ChatContext, tools: Any = None, conn_options: Any = None, **_: Any) -> Any:
+        return Line(
+            self,
+            chat_ctx=chat_ctx,
+            tools=tools or [],
+            conn_options=conn_options or DEFAULT_API_CONNECT_OPTIONS,
+        )
+
+    def say(self, text: str) -> bool:
+        """True if somebody was waiting for it."""
+        waiting, self.waiting = [line for line in self.waiting if not line.done()], []
+        for line in waiting:
+            line.set_result(text)
+        return bool(waiting)
+
+
+class Line(llm.LLMStream):
+    async def _run(self) -> None:
+        script: Any = self._llm
+        users = sum(item.type == "message" and item.role == "user" for item in self._chat_ctx.items)
+        if script.lines is not None:
+            text = script.lines[(users - 1) % len(script.lines)]
+        else:
+            script.waiting.append(line := asyncio.get_running_loop().create_future())
+            text = await line
+        for word in text.split(" "):
+            delta = llm.ChoiceDelta(role="assistant", content=f"{word} ")
+            self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid(), delta=delta))
+
+
+class Fixed(tts.TTS):
+    """A service's voice: `speak` gives its sound at once. Streams like most, or takes a sentence at a time."""
+
+    def __init__(self, speak: Callable[[str], Audio], rate_hz: int = 24_000, channels: int = 1) -> None:
+        super().__init__(
+            capabilities=tts.TTSCapabilities(streaming=False), sample_rate=rate_hz, num_channels=channels
+        )
+        self.speak = speak
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        return FixedSentence(tts=self, input_text=text, conn_options=conn_options)
+
+
+class FixedSentence(tts.ChunkedStream):
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        voice: Any = self._tts
+        output_emitter.initialize(
+            request_id=utils.shortuuid(), sample_rate=voice.sample_rate, num_channels=voice.num_channels,
+            mime_type="audio/pcm",
+        )  # fmt: skip
+        samples = np.frombuffer(pcm16(voice.speak(self.input_text)), "<i2")
+        output_emitter.push(np.repeat(samples, voice.num_channels).tobytes())
+        output_emitter.flush()
+
+
+class Call:
+    """A session with somebody at the other end."""
+
+    def __init__(
+        self, agent: Agent, voice: tts.TTS | None, lines: list[str] | None = None, speed: float = 1.0,
+        turns: dict[str, Any] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        self.agent, self.ears, self.script = agent, Told(), Script(lines)
+        self.microphone, self.loudspeaker = Microphone(speed), Loudspeaker(speed)
+        self.session: AgentSession[None] = AgentSession(
+            stt=self.ears, llm=self.script, tts=voice or NOT_GIVEN, vad=inference.VAD(), aec_warmup_duration=None,
+            turn_handling=turns or {"turn_detection": "manual"}, **options,  # pyright: ignore[reportArgumentType]
+        )  # fmt: skip
+        self.session.input.audio, self.session.output.audio = self.microphone, self.loudspeaker
+        self.heard_turn = asyncio.Event()
+        self.session.on("conversation_item_added", self._added)
+
+    def _added(self, event: Any) -> None:
+        if getattr(event.item, "role", "") == "user":
+            self.heard_turn.set()
+
+    async def start(self) -> Call:
+        await self.session.start(self.agent)
+        while not self.ears.streams:
+            await asyncio.sleep(0.01)
+        return self
+
+    async def user(self, audio: Audio, text: str) -> None:
+        """Speaks, and is understood; by hand, as with a button."""
+        self.microphone.speak(audio)
+        await self.microphone.spoken()
+        await asyncio.sleep(0.1)
+        self.heard_turn.clear()
+        self.ears.hears(text)
+        await asyncio.sleep(0.05)
+        await self.session.commit_user_turn(transcript_timeout=1.0, stt_flush_duration=0.0)
+        await asyncio.wait_for(self.heard_turn.wait(), 10)
+
+    async def reply(self, text: str, stop_s: float | None = None) -> None:
+        """The model says this now; or the agent, unasked."""
+        n = len(self.loudspeaker.first_s)
+        if not self.script.say(text):
+            self.session.say(text)
+        if stop_s is not None:
+            async with asyncio.timeout(20):
+                while len(self.loudspeaker.first_s) == n or self.loudspeaker.position_s < stop_s:
+                    await asyncio.sleep(0.01)
+            await self.session.interrupt()
+        await self.quiet(n)
+
+    async def quiet(self, n: int) -> None:
+        """Until more than `n` segments were played, and nobody speaks."""
+        async with asyncio.timeout(30):
+            while len(self.loudspeaker.heard) <= n or self.session.current_speech is not None:
+                await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        await self.session.aclose()
