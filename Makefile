@@ -50,7 +50,7 @@ prepared:
 	for table in $(TABLES)/*.csv.gz; do $(VENV)/bin/entrain prepare $$table prepared/$$(basename $$table .csv.gz) || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo-out bench-out build *.egg-info
+	rm -rf $(VENV) .venv-rasa demo-out bench-out build *.egg-info
 
 # --- set-up: each stamp is renewed when what it was made from changes ------------------------------------------------
 
@@ -66,10 +66,11 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python system-test
+$(VENV)/.test: pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml) | $(VENV)/bin/python system-test
 	@echo "[2/2] entrain with every voice and engine (2 to 5 minutes; torch alone is 200 MB)"
 	$(PIP) $(TORCH) torch
 	$(PIP) --editable '.[all,test,bench]'
+	$(PIP) --editable plugins/pipecat --editable plugins/livekit
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.lint: $(VENV)/.test
