@@ -20,7 +20,7 @@ from entrain_training.vad.task import Settings
 from entrain_training.vad.voices import noises, voices
 
 Say = Callable[[str], None]
-NETWORKS = ("cdnn",)
+NETWORKS = ("crnn",)
 SEED = 0
 
 
@@ -67,8 +67,8 @@ def crossed(
 
 
 def scenes(name: str, quick: bool) -> Settings:
-    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 30, "steps": 150}
-    return Settings(network=name, seconds=4.0, batch_size=8, seed=SEED, **size)
+    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 14, "steps": 150}
+    return Settings(network=name, seconds=8.0, batch_size=8, hearings=4, seed=SEED, **size)
 
 
 def further(name: str, quick: bool) -> Settings:
