@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,6 @@ class Told(stt.STT):
     def __init__(self) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
         self.streams: list[ToldStream] = []
-        self.batch: list[str] = []
 
     async def _recognize_impl(self, buffer: Any, **_: Any) -> stt.SpeechEvent:
         raise NotImplementedError
@@ -116,8 +115,15 @@ class Told(stt.STT):
         self.streams.append(ToldStream(stt=self, conn_options=conn_options))
         return self.streams[-1]
 
+    def begins(self) -> None:
+        self.streams[-1].tells(stt.SpeechEventType.START_OF_SPEECH)
+
     def hears(self, text: str) -> None:
-        self.streams[-1].hears(text)
+        said = stt.SpeechData(language="en", text=text, confidence=1.0)  # pyright: ignore[reportArgumentType]
+        self.streams[-1].tells(stt.SpeechEventType.FINAL_TRANSCRIPT, [said])
+
+    def ends(self) -> None:
+        self.streams[-1].tells(stt.SpeechEventType.END_OF_SPEECH)
 
 
 class ToldStream(stt.RecognizeStream):
@@ -125,9 +131,8 @@ class ToldStream(stt.RecognizeStream):
         async for _ in self._input_ch:
             pass
 
-    def hears(self, text: str) -> None:
-        said = stt.SpeechData(language="en", text=text, confidence=1.0)  # pyright: ignore[reportArgumentType]
-        self._event_ch.send_nowait(stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[said]))
+    def tells(self, what: stt.SpeechEventType, said: Sequence[stt.SpeechData] = ()) -> None:
+        self._event_ch.send_nowait(stt.SpeechEvent(what, alternatives=list(said)))
 
 
 class Script(llm.LLM):
@@ -200,13 +205,17 @@ class Call:
 
     def __init__(
         self, agent: Agent, voice: tts.TTS | None, lines: list[str] | None = None, speed: float = 1.0,
-        turns: dict[str, Any] | None = None, **options: Any,
+        by_voice: bool = False, **options: Any,
     ) -> None:  # fmt: skip
+        """`by_voice`: Silero tells when the user speaks, and turns end as they usually do; else the recogniser tells both."""
+        self.by_voice = by_voice
         self.agent, self.ears, self.script = agent, Told(), Script(lines)
         self.microphone, self.loudspeaker = Microphone(speed), Loudspeaker(speed)
         self.session: AgentSession[None] = AgentSession(
-            stt=self.ears, llm=self.script, tts=voice or NOT_GIVEN, vad=inference.VAD(), aec_warmup_duration=None,
-            turn_handling=turns or {"turn_detection": "manual"}, **options,  # pyright: ignore[reportArgumentType]
+            stt=self.ears, llm=self.script, tts=voice or NOT_GIVEN, aec_warmup_duration=None,
+            vad=inference.VAD() if by_voice else None,
+            turn_handling={"turn_detection": "vad"} if by_voice else
+            {"turn_detection": "stt", "endpointing": {"min_delay": 0.0}}, **options,
         )  # fmt: skip
         self.session.input.audio, self.session.output.audio = self.microphone, self.loudspeaker
         self.heard_turn = asyncio.Event()
@@ -223,15 +232,17 @@ class Call:
         return self
 
     async def user(self, audio: Audio, text: str) -> None:
-        """Speaks, and is understood; by hand, as with a button."""
+        """Speaks, and is understood."""
+        if not self.by_voice and audio.level_db is not None:
+            self.ears.begins()
+        self.heard_turn.clear()
         self.microphone.speak(audio)
         await self.microphone.spoken()
         await asyncio.sleep(0.1)
-        self.heard_turn.clear()
         self.ears.hears(text)
-        await asyncio.sleep(0.05)
-        await self.session.commit_user_turn(transcript_timeout=1.0, stt_flush_duration=0.0)
-        await asyncio.wait_for(self.heard_turn.wait(), 10)
+        if not self.by_voice:
+            self.ears.ends()
+        await asyncio.wait_for(self.heard_turn.wait(), 20)
 
     async def reply(self, text: str, stop_s: float | None = None) -> None:
         """The model says this now; or the agent, unasked."""

@@ -63,7 +63,8 @@ class Live:
         self._now: Said | None = None
         self._output: io.AudioOutput | None = None
         self._logged: set[str] = set()
-        self._closing: asyncio.Task[None] | None = None
+        # The first plan loads the model; the user's first turn takes longer than that.
+        self._tasks = {asyncio.create_task(asyncio.to_thread(aside.talk.plan, ""))}
         session.on("user_state_changed", self._user_state)
         session.on("close", self._close)
         if get_job_context(required=False) is not None:
@@ -187,7 +188,7 @@ class Live:
             _sessions.pop(self.session, None)
             release(self)
             self.aside.end()
-            self._closing = asyncio.get_running_loop().create_task(self.aside.close())
+            self._tasks.add(asyncio.create_task(self.aside.close()))
 
     @contextmanager
     def safely(self, step: str) -> Generator[None]:
