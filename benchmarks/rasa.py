@@ -36,6 +36,36 @@ QUESTIONS = (
     "Thank you very much.",
 )
 HEARD = {"pitch, st": "f0_mean_st", "rate, syll/s": "rate_syll_s", "level, dB": "level_db"}
+# In Rasa's environment: what the plug-in's code and its HTTP take of the event loop's thread, whatever else the machine does.
+OWN = """
+import asyncio, json, sys, time
+from asyncio.events import Handle
+from entrain_rasa.server import Server
+from entrain_rasa.talk import Talk
+
+url, wav, n = sys.argv[1], open(sys.argv[2], "rb").read(), int(sys.argv[3])
+steps, run = [], Handle._run
+
+def timed(handle):
+    began = time.thread_time()
+    run(handle)
+    steps.append((time.thread_time() - began) * 1e3)
+
+Handle._run = timed
+
+async def main():
+    server = Server(url)
+    for _ in range(n + 5):
+        talk, steps[:] = Talk(server, "own"), []
+        heard = await talk.hear(wav, "where is the library")
+        said = await talk.say({"text": sys.argv[4]})
+        assert "fault" not in heard["entrain"] and json.dumps(said)
+        print(json.dumps([sum(steps), max(steps)]))
+    await server.close()
+
+asyncio.run(main())
+"""
+REPLY = "You find us beside the station, in the old brick house, and you are very welcome there."  # 5 s
 WAYS = ("channel", "by hand", "no entrainment")
 
 
@@ -45,7 +75,8 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
             return {}
         loop = Loop(servers["rasa"]["url"], servers["entrain"]["url"], client)
         waits = latency(console, loop, 3 if quick else 40)
-        return {"waits_ms": waits, "follows": follows(console, loop, 6 if quick else 40)}
+        own_ms = own(console, servers, 5 if quick else 100)
+        return {"waits_ms": waits, "own_ms": own_ms, "follows": follows(console, loop, 6 if quick else 40)}
 
 
 @contextmanager
@@ -132,6 +163,31 @@ def latency(console: Console, loop: Loop, n: int) -> dict[str, list[float]]:
         table.add_row(way, *cells, *(f"{np.median(m):.1f} ({np.percentile(m, 95):.1f})" for m in more))
     console.print(table)
     return waits
+
+
+def own(console: Console, servers: dict[str, Any], n: int) -> dict[str, list[float]]:
+    with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
+        wav.write(next(asked(1, seed=3)))
+        wav.flush()
+        command = [
+            servers["rasa"]["command"][0],
+            "-c",
+            OWN,
+            servers["entrain"]["url"],
+            wav.name,
+            str(n),
+            REPLY,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    turns = np.array([json.loads(line) for line in done.stdout.splitlines()[5:]])  # (n, 2)
+    table = Table(
+        "", "p50 ms", "p95 ms", "most", title=f"The plug-in in Rasa's process, a turn of {len(turns)}"
+    )
+    found = {"all": turns[:, 0].tolist(), "longest step": turns[:, 1].tolist()}
+    for what, ms in found.items():
+        table.add_row(what, *(f"{np.percentile(ms, q):.1f}" for q in (50, 95, 100)))
+    console.print(table)
+    return found
 
 
 def follows(console: Console, loop: Loop, n: int) -> dict[str, dict[str, float]]:

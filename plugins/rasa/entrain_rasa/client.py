@@ -97,10 +97,11 @@ def _refused(place: str, error: HTTPError) -> Fault:
     body = error.read().decode("utf-8", "replace")
     try:
         wrong = json.loads(body)["error"]
-        return Fault(str(wrong["code"]), f"{place} answered {error.code}: {wrong['message']}")
+        code, why = str(wrong["code"]), str(wrong["message"])
     except (ValueError, KeyError, TypeError):
-        advice = " Has the bot that channel in its credentials.yml?" if error.code in (404, 405) else ""
-        return Fault(str(error.code), f"{place} answered {error.code}: {body[:200]}.{advice}")
+        code, why = str(error.code), " ".join(body.split())[:200]
+    advice = " Is that Rasa, with this channel in its credentials.yml?" if error.code in (404, 405) else ""
+    return Fault(code, f"{place} answered {error.code}: {why}.{advice}")
 
 
 def speak(bot: Channel | StockRest, turns: list[Path], sender: str, out: Path) -> list[Answer]:
