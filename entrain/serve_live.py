@@ -8,7 +8,7 @@ little-endian PCM, the client's at its own rate and the server's at the rate of 
 - server: the events of `entrain.live.Event` as `{"type": …, "at_s": …, …}`, and `meters` ten times a second. At `interrupted` the client
   forgets what it has not played yet. `error` is the last before the server closes.
 
-A host that has ears, words and a voice of its own says `"ears_only": true` in its hello: it streams the user's turn, says
+A host that has ears, words and a voice of its own says `"ears_only": true` in its hello: it says `begin`, streams the user's turn, says
 `{"type": "end", "text": "what the user said", "reply": "what to answer"}` and gets `heard` and `targets`. Without `text` the turn is recognised here;
 without `reply` it asks later, by `{"type": "plan", "reply": …}`. It tells what was played by `{"type": "spoke", "text": …, "audio": base64 wav or
 left out}` and gets `said`. The turn is measured while it is spoken, so that at its end little is left to do.
