@@ -28,7 +28,7 @@ def find_python(versions: Sequence[str]) -> Path | None:
     """The first Python of these versions that really runs and can make environments: on the path a shim may be there that fails."""
     for version in versions:
         for candidate in _candidates(version):
-            if _version(candidate) == version:
+            if version_of(candidate) == version:
                 return candidate
     return None
 
@@ -45,7 +45,7 @@ def _candidates(version: str) -> Iterator[Path]:
             yield from sorted(place.glob(home.format(version) + f"/bin/python{version}"), reverse=True)
 
 
-def _version(python: Path) -> str | None:
+def version_of(python: Path) -> str | None:
     code = "import sys, ensurepip, ssl, sqlite3, venv; print('%d.%d' % sys.version_info[:2])"
     return _prints(python, code)
 
@@ -75,7 +75,7 @@ def rasa_python(folder: Path, tell: Callable[[str], None], base: Path | None = N
         version, made_from = _base(base)
         tell(f"{RASA} into {folder}, from {made_from} (two to four minutes, 2.7 GB)")
         # A torso, of a run that was broken off, is gone on with; one of another Python is not.
-        if _version(python) != version:
+        if version_of(python) != version:
             shutil.rmtree(folder, ignore_errors=True)
             _run([made_from, "-m", "venv", folder], "venv")
         forced = ["--ignore-requires-python", "--no-deps", "-r", PINS_311] if version in FORCED else []
@@ -93,7 +93,7 @@ def rasa_python(folder: Path, tell: Callable[[str], None], base: Path | None = N
 
 def _base(given: Path | None) -> tuple[str, Path]:
     if given:
-        version = _version(given)
+        version = version_of(given)
         if version not in (*GOOD, *FORCED):
             raise SetUpError(
                 f"{given} is {version or 'no Python that runs'}; Rasa needs one of {', '.join(GOOD)}."
@@ -105,7 +105,7 @@ def _base(given: Path | None) -> tuple[str, Path]:
             "Rasa 3.6 needs Python 3.8, 3.9 or 3.10 (3.11 with pinned packages), and none was found that runs. "
             "Install one: pyenv install 3.10, or uv python install 3.10, or apt install python3.10-venv; or name it: --python PATH."
         )
-    return str(_version(found)), found
+    return str(version_of(found)), found
 
 
 # --- entrain's ------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ sys.path[:0] = [
 
 from bot_environments import HERE, ROOT, SetUpError, entrain_python, rasa_python  # noqa: E402
 from bot_servers import Servers, get, running, train  # noqa: E402
+
 from entrain_rasa.client import Channel, speak  # noqa: E402
 from entrain_rasa.turns import Fault  # noqa: E402
 

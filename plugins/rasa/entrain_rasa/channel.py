@@ -5,51 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict
+from typing import Any, AsyncIterator, Awaitable, Callable
 from weakref import WeakValueDictionary
 
-from rasa.core.channels.channel import CollectingOutputChannel, InputChannel, UserMessage
+from rasa.core.channels.channel import InputChannel, UserMessage
 from rasa.shared.exceptions import RasaException
 from sanic import Blueprint, response
 from sanic.request import Request
 
 from entrain_rasa.asked import Asked, read
+from entrain_rasa.messages import Message, Messages
 from entrain_rasa.server import Server
 from entrain_rasa.talk import Talk
 from entrain_rasa.turns import conversation_id
 
 log = logging.getLogger(__name__)
-Message = Dict[str, Any]
 OnMessage = Callable[[UserMessage], Awaitable[Any]]
 Write = Callable[[Message], Awaitable[Any]]
 APOLOGY = "Sorry, I could not hear that. Please say it again."
 SENT_S = 0.01  # the server has the sound by then; to read a tracker of 50 turns holds the event loop for some 10 ms
 KEYS = ("url", "token", "timeout_s", "apology")
-
-
-class Messages(CollectingOutputChannel):
-    """What the bot says in one turn, as it says it. Rasa holds the conversation's lock meanwhile, so nothing is awaited here."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queue: asyncio.Queue[Message | None] = asyncio.Queue()
-
-    @classmethod
-    def name(cls) -> str:
-        return "entrain"
-
-    async def _persist_message(self, message: Message) -> None:
-        self.queue.put_nowait(message)
-
-    async def send_elements(self, recipient_id: str, elements: Any, **kwargs: Any) -> None:
-        self.queue.put_nowait({"recipient_id": recipient_id, "elements": list(elements)})
-
-    async def all(self) -> AsyncIterator[Message]:
-        while True:
-            message = await self.queue.get()
-            if message is None:
-                return
-            yield message
 
 
 class EntrainChannel(InputChannel):
