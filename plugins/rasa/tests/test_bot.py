@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import signal
@@ -15,7 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rasa_bot import ENV, EXAMPLE, KINDS, PLUGIN, Bot, free_ports, is_free, running, seconds, silence, until
+from rasa_bot import (
+    ENV,
+    EXAMPLE,
+    KINDS,
+    PLUGIN,
+    ROOT,
+    Bot,
+    free_ports,
+    is_free,
+    running,
+    seconds,
+    silence,
+    until,
+)
 
 pytest.importorskip("fastapi", reason="pip install 'entrain[serve]'")
 OPENING, CLOSING = "We open at nine in the morning.", "And we close at five in the evening."
@@ -464,3 +478,24 @@ def test_credentials_that_are_wrong_are_told_at_the_start(bot: Bot, given: str, 
 def test_the_plug_in_disturbs_no_package_of_rasas(bot: Bot) -> None:
     done = bot.python("-m", "pip", "check")
     assert done.returncode == 0, done.stdout
+
+
+def test_the_benchmark_measures_this_loop(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from rich.console import Console
+
+    from benchmarks import rasa
+
+    console = Console(file=(printed := io.StringIO()), width=150)
+    loop = rasa.Loop(bot.rasa, bot.entrain, bot.client)
+    waits, own_ms = rasa.latency(console, loop, 1), rasa.own(console, bot.servers, 2)
+    assert {way: len(ms) for way, ms in waits.items()} == dict.fromkeys(rasa.WAYS, 1)
+    assert len(own_ms["longest step"]) == 2
+    assert max(own_ms["longest step"]) < 100, "milliseconds of Rasa's own thread"
+    assert set(rasa.follows(console, loop, 3)) == {"channel", "neutral"}
+    for title in (
+        "first sound of the bot's reply",
+        "in Rasa's process",
+        "The agent's sound against the user's",
+    ):
+        assert title in printed.getvalue()

@@ -37,7 +37,9 @@ def test_this_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_none_is_found_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(environments, "GOOD", ("2.6",))
     monkeypatch.setattr(environments, "FORCED", ("2.7.99",))
-    with pytest.raises(environments.SetUpError, match=r"none was found that runs\. Install one: pyenv install"):
+    with pytest.raises(
+        environments.SetUpError, match=r"none was found that runs\. Install one: pyenv install"
+    ):
         environments.rasa_python(tmp_path / "env", print)
     assert not (tmp_path / "env").exists()
 
