@@ -68,7 +68,7 @@ class Aside:
         """Sound of the microphone, 16-bit mono, whether somebody speaks or not."""
         with self._event("the user's sound"):
             sound = Audio.from_pcm16(pcm, rate_hz)
-            if self._hearing is not None:
+            if self._hearing is not None and self._paused_s is None:
                 self._feed(self._hearing, sound)
                 return
             self._before.append(sound)
