@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -478,6 +479,60 @@ def test_credentials_that_are_wrong_are_told_at_the_start(bot: Bot, given: str, 
 def test_the_plug_in_disturbs_no_package_of_rasas(bot: Bot) -> None:
     done = bot.python("-m", "pip", "check")
     assert done.returncode == 0, done.stdout
+
+
+README = (PLUGIN / "README.md").read_text(encoding="utf-8")
+USE_README = """
+import sys, yaml
+from entrain_rasa import EntrainChannel
+from rasa_sdk import Tracker
+from rasa_sdk.executor import CollectingDispatcher
+credentials = yaml.safe_load(sys.argv[1])
+assert EntrainChannel.from_credentials(credentials["entrain_rasa.EntrainChannel"]).server.url == "http://127.0.0.1:8321"
+exec(sys.argv[2])
+for voice in ({"z": {"rate_syll_s": 1, "level_db": 1}}, {"z": {}}, None):
+    tracker = Tracker("a", {}, {"metadata": {"entrain": voice}}, [], False, None, {}, "action_listen")
+    Help().run(dispatcher := CollectingDispatcher(), tracker, {})
+    print(dispatcher.messages[0]["text"])
+"""
+
+
+def test_the_readme_works_when_pasted(bot: Bot, asks: bytes, tmp_path: Path) -> None:
+    blocks = {
+        kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+        for kind in ("yaml", "python", "console", "bash")
+    }
+    assert blocks["bash"] == ["python examples/rasa-bot/run.py\n"]
+    done = bot.python("-W", "ignore", "-c", USE_README, blocks["yaml"][0], blocks["python"][0])
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["Somebody", "Of", "Of"], done.stderr
+    for name in ("one.wav", "two.wav"):
+        (tmp_path / name).write_bytes(asks)
+    env = os.environ | {
+        "PYTHONPATH": str(PLUGIN),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    lines = [
+        line[2:]
+        for block in blocks["console"]
+        for line in block.splitlines()
+        if re.match(r"\$ (curl|python) ", line)
+    ]
+    assert len(lines) == 3
+    for line in lines:
+        command = line.replace("http://127.0.0.1:5005", bot.rasa).replace(
+            "http://127.0.0.1:8321", bot.entrain
+        )
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert OPENING in done.stdout, done.stderr
 
 
 def test_the_benchmark_measures_this_loop(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
