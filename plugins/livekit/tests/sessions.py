@@ -143,7 +143,9 @@ class Script(llm.LLM):
         self.lines = lines
         self.waiting: list[asyncio.Future[str]] = []
 
-    def chat(self, *, chat_ctx: llm.ChatContext, tools: Any = None, conn_options: Any = None, **_: Any) -> Any:
+    def chat(
+        self, *, chat_ctx: llm.ChatContext, tools: Any = None, conn_options: Any = None, **_: Any
+    ) -> Any:
         return Line(
             self,
             chat_ctx=chat_ctx,
@@ -200,21 +202,89 @@ class FixedSentence(tts.ChunkedStream):
         output_emitter.flush()
 
 
+class Talker(llm.RealtimeModel):
+    """A speech-to-speech model: hears the user itself, and says what it is told to, in its own voice."""
+
+    def __init__(self, speak: Callable[[str], Audio]) -> None:
+        super().__init__(
+            capabilities=llm.RealtimeCapabilities(
+                message_truncation=False,
+                turn_detection=True,
+                user_transcription=False,
+                auto_tool_reply_generation=False,
+                audio_output=True,
+                manual_function_calls=False,
+            )
+        )
+        self.speak, self.sessions = speak, list[TalkerSession]()
+
+    def session(self, *, turn_detection_disabled: bool = False) -> Any:
+        self.sessions.append(TalkerSession(self))
+        return self.sessions[-1]
+
+    async def aclose(self) -> None:
+        pass
+
+    def hears(self, begins: bool) -> None:
+        session = self.sessions[-1]
+        if begins:
+            session.emit("input_speech_started", llm.InputSpeechStartedEvent())
+        else:
+            session.emit(
+                "input_speech_stopped", llm.InputSpeechStoppedEvent(user_transcription_enabled=False)
+            )
+
+    def say(self, text: str) -> None:
+        modalities = asyncio.get_running_loop().create_future()
+        modalities.set_result(["audio", "text"])
+        said = llm.MessageGeneration(
+            utils.shortuuid(), _each([text]), _each(_frames(self.speak(text))), modalities
+        )
+        event = llm.GenerationCreatedEvent(_each([said]), _each(list[Any]()), user_initiated=False)
+        self.sessions[-1].emit("generation_created", event)
+
+
+class TalkerSession(llm.RealtimeSession):
+    chat_ctx = llm.ChatContext.empty()  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+    tools = llm.ToolContext.empty()  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    async def _nothing(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def _none(self, *_: Any, **__: Any) -> Any:
+        pass
+
+    update_instructions = update_chat_ctx = update_tools = aclose = _nothing
+    update_options = push_audio = push_video = generate_reply = _none
+    commit_audio = clear_audio = interrupt = truncate = _none
+
+
+async def _each(items: Sequence[Any]) -> Any:
+    for item in items:
+        yield item
+
+
+def _frames(audio: Audio) -> list[rtc.AudioFrame]:
+    pcm, n = pcm16(audio), round(0.05 * audio.rate_hz) * 2
+    parts = [pcm[start : start + n] for start in range(0, len(pcm), n)]
+    return [rtc.AudioFrame(part, audio.rate_hz, 1, len(part) // 2) for part in parts]
+
+
 class Call:
     """A session with somebody at the other end."""
 
     def __init__(
         self, agent: Agent, voice: tts.TTS | None, lines: list[str] | None = None, speed: float = 1.0,
-        by_voice: bool = False, **options: Any,
+        by_voice: bool = False, talker: Talker | None = None, **options: Any,
     ) -> None:  # fmt: skip
         """`by_voice`: Silero tells when the user speaks, and turns end as they usually do; else the recogniser tells both."""
-        self.by_voice = by_voice
+        self.by_voice, self.talker = by_voice, talker
         self.agent, self.ears, self.script = agent, Told(), Script(lines)
         self.microphone, self.loudspeaker = Microphone(speed), Loudspeaker(speed)
         self.session: AgentSession[None] = AgentSession(
-            stt=self.ears, llm=self.script, tts=voice or NOT_GIVEN, aec_warmup_duration=None,
+            stt=NOT_GIVEN if talker else self.ears, llm=talker or self.script, tts=voice or NOT_GIVEN, aec_warmup_duration=None,
             vad=inference.VAD() if by_voice else None,
-            turn_handling={"turn_detection": "vad"} if by_voice else
+            turn_handling={"turn_detection": "realtime_llm"} if talker else {"turn_detection": "vad"} if by_voice else
             {"turn_detection": "stt", "endpointing": {"min_delay": 0.0}}, **options,
         )  # fmt: skip
         self.session.input.audio, self.session.output.audio = self.microphone, self.loudspeaker
@@ -227,7 +297,7 @@ class Call:
 
     async def start(self) -> Call:
         await self.session.start(self.agent)
-        while not self.ears.streams:
+        while not (self.ears.streams or self.talker):
             await asyncio.sleep(0.01)
         return self
 
@@ -243,6 +313,17 @@ class Call:
         if not self.by_voice:
             self.ears.ends()
         await asyncio.wait_for(self.heard_turn.wait(), 20)
+
+    async def talk_to_model(self, audio: Audio, reply: str) -> None:
+        assert self.talker is not None
+        n = len(self.loudspeaker.first_s)
+        self.talker.hears(True)
+        self.microphone.speak(audio)
+        await self.microphone.spoken()
+        await asyncio.sleep(0.1)
+        self.talker.hears(False)
+        self.talker.say(reply)
+        await self.quiet(n)
 
     async def reply(self, text: str, stop_s: float | None = None) -> None:
         """The model says this now; or the agent, unasked."""

@@ -51,7 +51,7 @@ class EntrainAgent(Agent):
         return Live.of(self.session, self.entrainer, self._conversation_id)
 
     async def on_enter(self) -> None:
-        self.live.attend()
+        self.live.attend(self)
         await super().on_enter()
 
     def stt_node(self, audio: Frames, model_settings: ModelSettings) -> Any:
@@ -109,7 +109,7 @@ class EntrainAgent(Agent):
         elif targets.neutral:
             moved = iterated(node(text))
         else:
-            moved = self._sentences(text, node, targets)
+            moved = self._sentences(text, node, targets, said)
         async for frame in moved:
             yield frame
 
@@ -130,7 +130,7 @@ class EntrainAgent(Agent):
             yield louder(frame, gain_db) if gain_db else frame
 
     async def _sentences(
-        self, text: AsyncIterable[str], node: Node, targets: Targets
+        self, text: AsyncIterable[str], node: Node, targets: Targets, said: Said
     ) -> AsyncIterator[rtc.AudioFrame]:
         stream = tokenize.blingfire.SentenceTokenizer(retain_format=True).stream()
 
@@ -144,7 +144,9 @@ class EntrainAgent(Agent):
             async for sentence in stream:
                 if speakable(sentence.token):
                     frames = [frame async for frame in iterated(node(_only(sentence.token)))]
-                    for frame in await self._moved(frames, sentence.token, targets):
+                    moved = await self._moved(frames, sentence.token, targets)
+                    said.sounded += sentence.token
+                    for frame in moved:
                         yield frame
             await pushing  # what failed in the text fails here, as without us
         finally:

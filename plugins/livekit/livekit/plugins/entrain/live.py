@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from livekit.agents import AgentSession, CloseEvent, UserStateChangedEvent, get_job_context, llm
+from livekit.agents import (
+    Agent,
+    AgentSession,
+    CloseEvent,
+    NotGiven,
+    UserStateChangedEvent,
+    get_job_context,
+    llm,
+)
+from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 from livekit.agents.voice import SpeechHandle, io
 
 from entrain import Entrainer
@@ -35,6 +44,9 @@ class Said:
 
     reply: Reply
     text: str = ""
+    """What the voice was given."""
+    sounded: str = ""
+    """What of it has sound by now, where the voice tells."""
     new: bool = True
     setting: Setting | None = None
     taken: bool = False
@@ -62,9 +74,10 @@ class Live:
         self._said: dict[SpeechHandle | None, Said] = {}
         self._now: Said | None = None
         self._output: io.AudioOutput | None = None
+        self._by_model = False
         self._logged: set[str] = set()
         # The first plan loads the model; the user's first turn takes longer than that.
-        self._tasks = {asyncio.create_task(asyncio.to_thread(aside.talk.plan, ""))}
+        self._tasks: set[asyncio.Task[Any]] = {asyncio.create_task(asyncio.to_thread(aside.talk.plan, ""))}
         session.on("user_state_changed", self._user_state)
         session.on("close", self._close)
         if get_job_context(required=False) is not None:
@@ -76,12 +89,14 @@ class Live:
             _sessions[session] = cls(session, Aside(entrainer.conversation(conversation_id)))
         return _sessions[session]
 
-    def attend(self) -> None:
-        """Listen where a model hears the user itself, and nobody writes down what they say."""
+    def attend(self, agent: Agent) -> None:
+        """This agent speaks from now on. A model that hears the user itself tells of their turns; listen in, where nobody writes them down."""
         with self.safely("the user's sound"):
+            model = self.session.llm if isinstance(agent.llm, NotGiven) else agent.llm
+            writes = self.session.stt if isinstance(agent.stt, NotGiven) else agent.stt
             source = self.session.input.audio
-            alone = isinstance(self.session.llm, llm.RealtimeModel) and self.session.stt is None
-            if alone and source is not None and not isinstance(source, Ear):
+            self._by_model = isinstance(model, llm.RealtimeModel)
+            if self._by_model and not writes and source is not None and not isinstance(source, Ear):
                 self.session.input.audio = Ear(source, self)
 
     # --- the user -----------------------------------------------------------------------------------------------------
@@ -94,7 +109,7 @@ class Live:
         with self.safely("the user's turn"):
             if event.new_state == "speaking":
                 self.aside.user_began()
-            elif event.old_state == "speaking" and isinstance(self.session.llm, llm.RealtimeModel):
+            elif event.old_state == "speaking" and self._by_model:
                 self.aside.user_ended()  # the model answers; nobody else tells
             elif event.old_state == "speaking":
                 self.aside.user_paused()
@@ -128,6 +143,7 @@ class Live:
 
     def sounds(self, said: Said, frame: rtc.AudioFrame) -> None:
         with self.safely("the agent's sound"):
+            said.sounded += "".join(frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, ()))
             said.reply.add(audio_of([frame]), self.aside.now_s)
 
     def _follow_output(self) -> None:
@@ -177,7 +193,8 @@ class Live:
             self._take(said)
         if self._now is said:
             self._now = None
-        said.reply.text = said.text.strip() or heard or said.reply.text
+        spoken = (said.sounded if cut else "") or said.text
+        said.reply.text = spoken.strip() or heard or said.reply.text
         part = heard if cut and len(heard) < len(said.reply.text) else None
         self.aside.agent_ended(part or None, said.played_s if cut else None)
 

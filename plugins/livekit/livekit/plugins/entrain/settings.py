@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from livekit.agents import tts
 
@@ -51,6 +51,8 @@ def levers_of(voice: tts.TTS) -> tuple[Lever, ...]:
         return ()
     table, names = PLUGINS[name]
     levers = renamed(VOICES[table], {theirs: inside + ours for theirs, ours in names.items()})
+    if name == "google" and voice.capabilities.streaming:  # which sends it no gain
+        levers = tuple(lever for lever in levers if lever.knob != "level_db")
     return tuple(lever for lever in levers if _reachable(voice, lever.name))
 
 
@@ -65,7 +67,8 @@ class Dial:
     connection at each change."""
 
     def __init__(self, voice: tts.TTS, levers: Sequence[Lever], owner: object) -> None:
-        self.voice, self.levers, self.owner = voice, tuple(levers), owner
+        self.levers, self.owner = tuple(levers), owner
+        self._voice = ref(voice)  # or what is remembered of it would keep it
         self.usual = {lever.name: _read(voice, lever.name) for lever in levers}
         self.told = setting(self.levers, NEUTRAL, self.usual).values
 
@@ -74,27 +77,25 @@ class Dial:
         found = setting(self.levers, asked, self.usual)
         changed = {name: value for name, value in found.values.items() if value != self.told.get(name)}
         if changed:
-            options: Any = self.voice
-            options.update_options(**self._keywords(changed))
+            voice: Any = self._voice()
+            voice.update_options(**self._keywords(voice, changed))
             self.told |= changed
         return found
 
-    def _keywords(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _keywords(self, voice: tts.TTS, values: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, value in values.items():
             outer, _, last = name.rpartition(".")
             if not outer:
                 found[last] = value
                 continue
-            held = found.get(outer, getattr(getattr(self.voice, "_opts", None), outer, None))
+            held = found.get(outer, getattr(getattr(voice, "_opts", None), outer, None))
             if isinstance(held, Mapping):
                 found[outer] = {**found.get(outer, {}), last: value}  # update_options merges them
             elif is_dataclass(held) and not isinstance(held, type):
                 found[outer] = replace(held, **{last: value})
             else:
-                found[outer] = getattr(sys.modules[type(self.voice).__module__], KINDS[outer])(
-                    **{last: value}
-                )
+                found[outer] = getattr(sys.modules[type(voice).__module__], KINDS[outer])(**{last: value})
         return found
 
 
