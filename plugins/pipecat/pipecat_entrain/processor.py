@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -50,10 +51,14 @@ class EntrainProcessor(FrameProcessor):
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
         setup.pipeline_worker.add_observer(AgentObserver(self))
+        self._warm = self.create_task(
+            asyncio.to_thread(self.aside.talk.plan, "")
+        )  # the first loads the model
 
     async def cleanup(self) -> None:
-        await super().cleanup()
+        await self._warm
         await self.aside.close()
+        await super().cleanup()
 
     async def process_frame(self, frame: f.Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
