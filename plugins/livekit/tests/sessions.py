@@ -275,7 +275,8 @@ class Call:
 
     def __init__(
         self, agent: Agent, voice: tts.TTS | None, lines: list[str] | None = None, speed: float = 1.0,
-        by_voice: bool = False, talker: Talker | None = None, **options: Any,
+        by_voice: bool = False, talker: Talker | None = None,
+        delay_s: float = 0.0, **options: Any,
     ) -> None:  # fmt: skip
         """`by_voice`: Silero tells when the user speaks, and turns end as they usually do; else the recogniser tells both."""
         self.by_voice, self.talker = by_voice, talker
@@ -285,7 +286,7 @@ class Call:
             stt=NOT_GIVEN if talker else self.ears, llm=talker or self.script, tts=voice or NOT_GIVEN, aec_warmup_duration=None,
             vad=inference.VAD() if by_voice else None,
             turn_handling={"turn_detection": "realtime_llm"} if talker else {"turn_detection": "vad"} if by_voice else
-            {"turn_detection": "stt", "endpointing": {"min_delay": 0.0}}, **options,
+            {"turn_detection": "stt", "endpointing": {"min_delay": delay_s}}, **options,
         )  # fmt: skip
         self.session.input.audio, self.session.output.audio = self.microphone, self.loudspeaker
         self.heard_turn = asyncio.Event()
@@ -310,6 +311,7 @@ class Call:
         await self.microphone.spoken()
         await asyncio.sleep(0.1)
         self.ears.hears(text)
+        self.ended_s = time.perf_counter()
         if not self.by_voice:
             self.ears.ends()
         await asyncio.wait_for(self.heard_turn.wait(), 20)

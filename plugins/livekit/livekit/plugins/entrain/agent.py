@@ -22,7 +22,7 @@ from .voice import SAYING, TTS, Saying
 
 How = Literal["auto", "knobs", "waveform"]
 Frames = AsyncIterable[rtc.AudioFrame]
-Node = Callable[[AsyncIterable[str]], Any]  # frames, a coroutine that gives them, or None
+Node = Callable[[AsyncIterable[str]], AsyncIterator[rtc.AudioFrame]]
 
 HEAD = re.compile(
     r"[.!?…:;\n]\s*$|.{40}", re.DOTALL
@@ -46,125 +46,132 @@ class EntrainAgent(Agent):
         self._conversation_id = conversation_id
 
     @property
-    def live(self) -> Live:
-        """The session's: `agent.live.aside.talk` is entrain's `Conversation`."""
+    def live(self) -> Live | None:
+        """The session's: `agent.live.aside.talk` is entrain's `Conversation`. None where it could not be begun; then this is any Agent."""
         return Live.of(self.session, self.entrainer, self._conversation_id)
 
     async def on_enter(self) -> None:
-        self.live.attend(self)
+        if live := self.live:
+            live.attend(self)
         await super().on_enter()
 
     def stt_node(self, audio: Frames, model_settings: ModelSettings) -> Any:
         live = self.live
-
-        async def tapped() -> AsyncGenerator[rtc.AudioFrame]:
-            async for frame in audio:
-                live.hear(frame)
-                yield frame
-
-        return super().stt_node(tapped(), model_settings)
+        return super().stt_node(live.listened(audio) if live else audio, model_settings)
 
     async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
-        self.live.user_ended(new_message.text_content or "")
+        if live := self.live:
+            live.user_ended(new_message.text_content or "")
         await super().on_user_turn_completed(turn_ctx, new_message)
 
     async def tts_node(
         self, text: AsyncIterable[str], model_settings: ModelSettings
     ) -> AsyncGenerator[rtc.AudioFrame]:
-        live, node = self.live, super().tts_node
-        head, text = await beginning(text)
-        said = await live.begin(head)
-        async for frame in self._said(said, live.noted(said, text), lambda of: node(of, model_settings)):
-            live.sounds(said, frame)
+        upstream, live = super().tts_node, self.live
+
+        def node(of: AsyncIterable[str]) -> AsyncIterator[rtc.AudioFrame]:
+            return iterated(upstream(of, model_settings))
+
+        if live is None:
+            moved = node(text)
+        else:
+            head, text = await beginning(text)
+            said = await live.begin(head)
+            moved = live.sounded(said, self._said(live, said, live.worded(said, text), node))
+        async for frame in moved:
             yield frame
 
     async def realtime_audio_output_node(
         self, audio: Frames, model_settings: ModelSettings
     ) -> AsyncGenerator[rtc.AudioFrame]:
-        live = self.live
-        node = super().realtime_audio_output_node(audio, model_settings)
-        said = await live.begin("")
-        targets = said.reply.targets or live.aside.neutral
-        if self.how == "knobs" or targets.neutral:
-            moved = self._louder(node, knobs(targets).level_db)
-        else:
-            moved = self._phrases(node, targets)
+        moved, live = iterated(super().realtime_audio_output_node(audio, model_settings)), self.live
+        if live is not None:
+            said = await live.begin("")
+            targets = said.reply.targets or live.aside.neutral
+            if self.how == "knobs" or targets.neutral:
+                moved = _louder(moved, knobs(targets).level_db)
+            else:
+                moved = _phrases(live, moved, targets)
+            moved = live.sounded(said, moved)
         async for frame in moved:
-            live.sounds(said, frame)
             yield frame
 
     # --- how it is said ---------------------------------------------------------------------------------------------
 
-    async def _said(self, said: Said, text: AsyncIterable[str], node: Node) -> AsyncIterator[rtc.AudioFrame]:
+    def _said(
+        self, live: Live, said: Said, text: AsyncIterable[str], node: Node
+    ) -> AsyncIterator[rtc.AudioFrame]:
         voice = self.session.tts if isinstance(self.tts, NotGiven) else self.tts
-        targets = said.reply.targets or self.live.aside.neutral
-        moved: AsyncIterator[rtc.AudioFrame]
+        targets = said.reply.targets or live.aside.neutral
         if isinstance(voice, TTS) and voice.entrainer is self.entrainer:
-            SAYING.set(Saying(self.live.aside, targets, begun=not said.new))
-            moved = iterated(node(text))
-        elif (setting := self._told(voice, said, targets)) is not None:
-            moved = self._louder(node(text), setting.rest.level_db)
-        elif self.how == "knobs":
-            moved = self._louder(node(text), knobs(targets).level_db)
-        elif targets.neutral:
-            moved = iterated(node(text))
-        else:
-            moved = self._sentences(text, node, targets, said)
-        async for frame in moved:
-            yield frame
+            SAYING.set(Saying(live.aside, targets, begun=not said.new))
+            return node(text)
+        setting = None if self.how == "waveform" else self._told(live, voice, said, targets)
+        if setting is not None:
+            return _louder(node(text), setting.rest.level_db)
+        if self.how == "knobs" or targets.neutral:
+            return _louder(node(text), knobs(targets).level_db)
+        return _sentences(live, said, text, node, targets)
 
-    def _told(self, voice: tts.TTS | None, said: Said, targets: Targets) -> Setting | None:
-        """The voice's own settings, as this reply wants them, if they do it; told at its beginning only."""
-        if self.how == "waveform" or voice is None:
-            return None
-        if said.new:
-            with self.live.safely("the settings"):
-                dial = dial_of(voice, self.live, self.levers)
-                said.setting = dial.turn(knobs(targets)) if dial else None
-        if said.new and said.setting is not None:
-            self.live.aside.note(*(note for note in said.setting.notes if not note.startswith("level")))
+    def _told(self, live: Live, voice: tts.TTS | None, said: Said, targets: Targets) -> Setting | None:
+        """The voice's own settings, as this reply wants them, if it has some; told at its beginning only."""
+        with live.safely("the settings"):
+            if said.new and voice is not None and (dial := dial_of(voice, live, self.levers)):
+                said.setting = dial.turn(knobs(targets))
+                live.aside.note(*(note for note in said.setting.notes if not note.startswith("level")))
         return said.setting
 
-    async def _louder(self, frames: Any, gain_db: float) -> AsyncIterator[rtc.AudioFrame]:
-        async for frame in iterated(frames):
-            yield louder(frame, gain_db) if gain_db else frame
 
-    async def _sentences(
-        self, text: AsyncIterable[str], node: Node, targets: Targets, said: Said
-    ) -> AsyncIterator[rtc.AudioFrame]:
-        stream = tokenize.blingfire.SentenceTokenizer(retain_format=True).stream()
+async def _louder(frames: AsyncIterator[rtc.AudioFrame], gain_db: float) -> AsyncIterator[rtc.AudioFrame]:
+    async for frame in frames:
+        yield louder(frame, gain_db) if gain_db else frame
 
-        async def push() -> None:
-            async for chunk in text:
-                stream.push_text(chunk)
-            stream.end_input()
 
-        pushing = asyncio.create_task(push())
-        try:
-            async for sentence in stream:
-                if speakable(sentence.token):
-                    frames = [frame async for frame in iterated(node(_only(sentence.token)))]
-                    moved = await self._moved(frames, sentence.token, targets)
-                    said.sounded += sentence.token
-                    for frame in moved:
-                        yield frame
-            await pushing  # what failed in the text fails here, as without us
-        finally:
-            await utils.aio.cancel_and_wait(pushing)
-            await stream.aclose()
+async def _sentences(
+    live: Live, said: Said, text: AsyncIterable[str], node: Node, targets: Targets
+) -> AsyncIterator[rtc.AudioFrame]:
+    """The reply, a sentence at a time, each moved on its waveform."""
+    stream = tokenize.blingfire.SentenceTokenizer(retain_format=True).stream()
 
-    async def _phrases(self, frames: Any, targets: Targets) -> AsyncIterator[rtc.AudioFrame]:
-        async for phrase in phrases(iterated(frames)):
-            for frame in await self._moved(phrase, "", targets):
-                yield frame
+    async def push() -> None:
+        async for chunk in text:
+            stream.push_text(chunk)
+        stream.end_input()
 
-    async def _moved(self, frames: list[rtc.AudioFrame], text: str, targets: Targets) -> list[rtc.AudioFrame]:
-        """On the waveform; as they came where that fails."""
-        with self.live.safely("the waveform"):
-            if frames:
-                moved = await self.live.aside.condition(audio_of(frames), text, targets)
-                return frames_of(moved, frames[0])
-        return frames
+    pushing = asyncio.create_task(push())
+    pushing.add_done_callback(lambda task: task.cancelled() or task.exception() is None or stream.end_input())
+    try:
+        async for sentence in stream:
+            if speakable(sentence.token):
+                frames = [frame async for frame in node(_only(sentence.token))]
+                moved = await _moved(live, frames, sentence.token, targets)
+                said.sounded += (
+                    "" if moved is frames else sentence.token
+                )  # frames as they came tell themselves
+                for frame in moved:
+                    yield frame
+        await pushing  # what failed in the text fails here, as without us
+    finally:
+        await utils.aio.cancel_and_wait(pushing)
+        await stream.aclose()
+
+
+async def _phrases(
+    live: Live, frames: AsyncIterator[rtc.AudioFrame], targets: Targets
+) -> AsyncIterator[rtc.AudioFrame]:
+    async for phrase in phrases(frames):
+        for frame in await _moved(live, phrase, "", targets):
+            yield frame
+
+
+async def _moved(
+    live: Live, frames: list[rtc.AudioFrame], text: str, targets: Targets
+) -> list[rtc.AudioFrame]:
+    """On the waveform; as they came where that fails."""
+    with live.safely("the waveform"):
+        if frames:
+            return frames_of(await live.aside.condition(audio_of(frames), text, targets), frames[0])
+    return frames
 
 
 async def iterated(frames: Any) -> AsyncIterator[rtc.AudioFrame]:

@@ -35,7 +35,7 @@ try:  # whose reply a node is making; LiveKit has no public name for it
 except ImportError:
     SPEECH = None
 
-_sessions: WeakKeyDictionary[AgentSession[Any], Live] = WeakKeyDictionary()
+_sessions: WeakKeyDictionary[AgentSession[Any], Live | None] = WeakKeyDictionary()
 
 
 @dataclass
@@ -84,9 +84,14 @@ class Live:
             get_job_context().add_shutdown_callback(aside.close)
 
     @classmethod
-    def of(cls, session: AgentSession[Any], entrainer: Entrainer, conversation_id: str | None) -> Live:
+    def of(cls, session: AgentSession[Any], entrainer: Entrainer, conversation_id: str | None) -> Live | None:
+        """None where there can be none: a store that can't be read is no reason to be silent."""
         if session not in _sessions:
-            _sessions[session] = cls(session, Aside(entrainer.conversation(conversation_id)))
+            try:
+                _sessions[session] = cls(session, Aside(entrainer.conversation(conversation_id)))
+            except Exception as error:
+                logger.error("this session does not entrain: %s", error, exc_info=error)
+                _sessions[session] = None
         return _sessions[session]
 
     def attend(self, agent: Agent) -> None:
@@ -100,6 +105,11 @@ class Live:
                 self.session.input.audio = Ear(source, self)
 
     # --- the user -----------------------------------------------------------------------------------------------------
+
+    async def listened(self, audio: AsyncIterable[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFrame]:
+        async for frame in audio:
+            self.hear(frame)
+            yield frame
 
     def hear(self, frame: rtc.AudioFrame) -> None:
         with self.safely("the user's sound"):
@@ -134,17 +144,22 @@ class Live:
             handle.add_done_callback(self._over)
         return said
 
-    async def noted(self, said: Said, text: AsyncIterable[str]) -> AsyncIterator[str]:
+    async def worded(self, said: Said, text: AsyncIterable[str]) -> AsyncIterator[str]:
         """The text on its way to the voice."""
         said.text += " " if said.text else ""
         async for chunk in text:
             said.text += chunk
             yield chunk
 
-    def sounds(self, said: Said, frame: rtc.AudioFrame) -> None:
-        with self.safely("the agent's sound"):
-            said.sounded += "".join(frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, ()))
-            said.reply.add(audio_of([frame]), self.aside.now_s)
+    async def sounded(
+        self, said: Said, frames: AsyncIterator[rtc.AudioFrame]
+    ) -> AsyncIterator[rtc.AudioFrame]:
+        """The sound on its way out."""
+        async for frame in frames:
+            with self.safely("the agent's sound"):
+                said.sounded += "".join(frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, ()))
+                said.reply.add(audio_of([frame]), self.aside.now_s)
+            yield frame
 
     def _follow_output(self) -> None:
         output = self.session.output.audio
