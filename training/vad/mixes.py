@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from entrain_training.augment import Samples, at_peak, microphone, mixed, one_of, stretch
 from entrain_training.vad.labels import FRAME, Labels
-from entrain_training.vad.talk import PARTY, Talk, alone, bumps, coloured, in_turns
+from entrain_training.vad.talk import PARTY, Talk, alone, bumps, coloured, in_turns, tilted
 from entrain_training.vad.voices import Utterance, Voices
 
 NOISE_ONLY = 0.3  # of the scenes: noise alone must not wake anybody
 EVEN = 0.75  # power of how much somebody has said, in how often they are heard: it rises, but nobody drowns the others
+TWO_NOISES = 0.4  # of the scenes with noise
 MEETING = 0.5  # of the others: people who take turns, in a room with little noise
 N_TALKERS = (0.55, 0.3, 0.15)  # one, two, three at once, where they don't
 CLEAN, THROUGH = 0.2, 0.6  # shares without noise; by a microphone that colours
@@ -94,14 +95,22 @@ class Mixes:
     ) -> Samples:
         hiss = coloured(len(sound), rng)
         if not sound.any():
-            noise = stretch(retuned(one_of(self.noise, rng), rng), len(sound), rng)
+            noise = self._noise(len(sound), rng)
             return mixed(noise, hiss, float(rng.uniform(0, 40)), rng) if rng.random() < 0.9 else hiss
         if snr_db is not None:
-            sound = mixed(sound, retuned(one_of(self.noise, rng), rng), snr_db, rng)
+            sound = mixed(sound, self._noise(len(sound), rng), snr_db, rng)
         return mixed(sound, hiss, -float(rng.uniform(*hiss_db)), rng)
+
+    def _noise(self, n: int, rng: np.random.Generator) -> Samples:
+        """One recording, or two at once, each in a tempo and a colour of its own: two hundred are few."""
+        noise = stretch(retuned(one_of(self.noise, rng), rng), n, rng)
+        if rng.random() >= TWO_NOISES:
+            return noise
+        return mixed(noise, retuned(one_of(self.noise, rng), rng), float(rng.uniform(0, 20)), rng)
 
 
 def retuned(noise: Samples, rng: np.random.Generator) -> Samples:
-    """Faster and higher, or slower and lower, by half an octave at most: two hundred recordings are few."""
+    """Faster and higher, or slower and lower, by half an octave at most; darker or brighter."""
     speed = 2 ** rng.uniform(-0.5, 0.5)
-    return np.interp(np.arange(0, len(noise) - 1, speed), np.arange(len(noise)), noise).astype(np.float32)
+    again = np.interp(np.arange(0, len(noise) - 1, speed), np.arange(len(noise)), noise)
+    return tilted(again.astype(np.float32), rng)

@@ -67,8 +67,8 @@ def crossed(
 
 
 def scenes(name: str, quick: bool) -> Settings:
-    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 14, "steps": 150}
-    return Settings(network=name, seconds=8.0, batch_size=8, hearings=4, seed=SEED, **size)
+    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 9, "steps": 150}
+    return Settings(network=name, seconds=8.0, batch_size=8, hearings=2, seed=SEED, **size)
 
 
 def further(name: str, quick: bool) -> Settings:

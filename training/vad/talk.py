@@ -50,8 +50,9 @@ class Speaker:
         return at + len(spoken)
 
     def heard(self, rooms: Sequence[Samples]) -> Talk:
+        sound = tilted(self.sound, self.rng)
         far = self.rng.random() < FAR
-        return Talk(in_room(self.sound, one_of(rooms, self.rng)) if far else self.sound, tidy(self.labels))
+        return Talk(in_room(sound, one_of(rooms, self.rng)) if far else sound, tidy(self.labels))
 
 
 def retimed(utterance: Utterance, speed: float) -> Utterance:
@@ -101,6 +102,12 @@ def bumps(n: int, noise: Sequence[Samples], rng: np.random.Generator) -> Samples
         at = int(rng.integers(n - m + 1))
         sound[at : at + m] += burst * 10 ** (rng.uniform(*BUMP_DB) / 20) / (np.std(burst) + 1e-6)
     return sound
+
+
+def tilted(sound: Samples, rng: np.random.Generator) -> Samples:
+    """Half of the time as it is, else darker or brighter, by up to 10 dB from the lowest to the highest frequency."""
+    much = np.float32(rng.uniform(-0.5, 0.5)) if rng.random() < 0.5 else 0
+    return sound + much * np.roll(sound, 1) if much else sound
 
 
 def coloured(n: int, rng: np.random.Generator) -> Samples:
