@@ -103,7 +103,7 @@ class EntrainChannel(InputChannel):
     async def _hear(self, talk: Talk, asked: Asked, agent: Any) -> Message:
         """What was said and how; as the first turn, where Rasa has begun anew. Its tracker is looked at while the server listens."""
         heard, anew = await asyncio.gather(
-            talk.hear(asked.audio, asked.text), _begun_anew(agent, asked.sender)
+            talk.hear(asked.audio, asked.text), _begun_anew(agent, asked.sender, SENT_S if asked.audio else 0)
         )
         late = (anew or asked.sender in self._owed) and heard["entrain"].get("turn") != 0
         if late and await self._forget(talk, asked.sender) and asked.audio:
@@ -142,10 +142,10 @@ async def _think(on_new_message: OnMessage, message: UserMessage, messages: Mess
         messages.queue.put_nowait(None)
 
 
-async def _begun_anew(agent: Any, sender: str) -> bool:
+async def _begun_anew(agent: Any, sender: str, after_s: float) -> bool:
     """Whether Rasa knows nothing of the conversation: it is new, was restarted, or Rasa was, without a tracker store."""
     try:
-        await asyncio.sleep(SENT_S)
+        await asyncio.sleep(after_s)
         tracker = await agent.tracker_store.retrieve(sender)
         return tracker is None or tracker.latest_message is None or not tracker.latest_message.text
     except Exception:
