@@ -12,6 +12,7 @@ from pipecat.frames import frames as f
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 from pipecat.services.tts_service import TTSService
+from pipecat.utils.string import SENTENCE_ENDING_PUNCTUATION
 from pipecat.utils.text.simple_text_aggregator import SimpleTextAggregator
 
 from entrain.aside import Aside, Reply
@@ -51,9 +52,8 @@ class EntrainProcessor(FrameProcessor):
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
         setup.pipeline_worker.add_observer(AgentObserver(self))
-        self._warm = self.create_task(
-            asyncio.to_thread(self.aside.talk.plan, "")
-        )  # the first loads the model
+        # The first plan loads the model; the user's first turn takes longer than that.
+        self._warm = self.create_task(asyncio.to_thread(self.aside.talk.plan, ""))
 
     async def cleanup(self) -> None:
         await self._warm
@@ -109,6 +109,7 @@ class EntrainProcessor(FrameProcessor):
 
     def _begin(self, key: int | None) -> None:
         self._key, self._planned, self._text = key, False, ""
+        self._early: dict[str, asyncio.Task[Reply]] = {}
         self._held: list[f.Frame] = []
         mode = getattr(self._tts, "_text_aggregation_mode", "sentence")
         self._sentences = SimpleTextAggregator(
@@ -131,6 +132,9 @@ class EntrainProcessor(FrameProcessor):
             self._text += frame.text
             if first := await self._first(frame):
                 self._planned = await self._let_go(first)
+            elif self._text.rstrip()[-1:] in SENTENCE_ENDING_PUNCTUATION:
+                text = self._text.strip()  # perhaps the sentence's end: the next word will tell
+                self._early[text] = self._prepare(text)
         elif isinstance(frame, (f.LLMFullResponseEndFrame, f.EndFrame, f.StopFrame)):
             await self._let_go()
             self._begin(None)
@@ -153,15 +157,18 @@ class EntrainProcessor(FrameProcessor):
         text = (first or self._text).strip()
         if text and not self._planned:
             await self.start_processing_metrics()
-            if self._quiet and (self.said or not self._knows_turns):
-                self._user_ended()  # nobody said so
-            reply = await self.aside.prepare(text)
+            reply = await (self._early.get(text) or self._prepare(text))
             self.waiting.append((self._key, reply))
             await self._tell(reply.targets or self.aside.neutral)
             await self.stop_processing_metrics()
         while self._held:
             await self.push_frame(self._held.pop(0))
         return bool(text)
+
+    def _prepare(self, text: str) -> asyncio.Task[Reply]:
+        if self._quiet and (self.said or not self._knows_turns):
+            self._user_ended()  # nobody said so
+        return self.create_task(self.aside.prepare(text))
 
     async def _tell(self, targets: Targets) -> None:
         """What this service can be told, if it is another than before."""
