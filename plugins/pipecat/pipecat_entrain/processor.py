@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from loguru import logger
 from pipecat.frames import frames as f
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
@@ -44,6 +45,8 @@ class EntrainProcessor(FrameProcessor):
         self._usual = {lever.name: now(tts.settings, lever.name) for lever in self._levers}
         self._told: Any = setting(self._levers, Knobs(), self._usual).values
         self._turn = self._quiet = self._knows_turns = False
+        self._warm: asyncio.Task[Targets] | None = None
+        self._observer = AgentObserver(self)
         self._begin(None)
 
     def can_generate_metrics(self) -> bool:
@@ -51,12 +54,13 @@ class EntrainProcessor(FrameProcessor):
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
-        setup.pipeline_worker.add_observer(AgentObserver(self))
+        setup.pipeline_worker.add_observer(self._observer)
         # The first plan loads the model; the user's first turn takes longer than that.
         self._warm = self.create_task(asyncio.to_thread(self.aside.talk.plan, ""))
 
     async def cleanup(self) -> None:
-        await self._warm
+        if self._warm:
+            await asyncio.wait([self._warm])
         await self.aside.close()
         await super().cleanup()
 
@@ -103,7 +107,7 @@ class EntrainProcessor(FrameProcessor):
         if self._turn or self.said:
             self.aside.user_ended(" ".join(self.said) or None)
         self.said.clear()
-        self._turn = self._quiet = False
+        self._turn = self._quiet = self._observer.speaks = False
 
     # --- the agent ----------------------------------------------------------------------------------------------------
 
@@ -159,7 +163,11 @@ class EntrainProcessor(FrameProcessor):
             await self.start_processing_metrics()
             reply = await (self._early.get(text) or self._prepare(text))
             self.waiting.append((self._key, reply))
-            await self._tell(reply.targets or self.aside.neutral)
+            try:
+                await self._tell(reply.targets or self.aside.neutral)
+            except Exception as error:  # whatever a service's own settings raise: the words must go on
+                self.aside.note(f"the voice could not be told: {error}")
+                logger.warning(f"{self}: the voice could not be told: {type(error).__name__}: {error}")
             await self.stop_processing_metrics()
         while self._held:
             await self.push_frame(self._held.pop(0))
@@ -179,7 +187,13 @@ class EntrainProcessor(FrameProcessor):
             chosen = setting(self._levers, knobs(targets), self._usual)
             self.aside.note(*chosen.notes)
             told, update = chosen.values, delta(now_set, chosen.values)
-        if told != self._told:
+        if told == self._told:
+            return
+        if self._observer.speaks and not isinstance(
+            self._tts, TakesTargets
+        ):  # some connect anew, and lose the rest
+            self.aside.note("not told: the voice was in the middle of another reply")
+        else:
             await self.push_frame(f.TTSUpdateSettingsFrame(delta=update, service=self._tts))
             self._told = told
 
@@ -199,7 +213,9 @@ class AgentObserver(BaseObserver):
     def __init__(self, processor: EntrainProcessor) -> None:
         super().__init__()
         self._processor, self._aside = processor, processor.aside
-        self._words, self._speaks, self._sounds = "", False, False
+        self._words, self._sounds = "", False
+        self.speaks = False
+        """Is the voice in the middle of a reply?"""
 
     async def on_push_frame(self, data: FramePushed) -> None:
         if data.direction is not FrameDirection.DOWNSTREAM:
@@ -214,10 +230,10 @@ class AgentObserver(BaseObserver):
             case f.BotStartedSpeakingFrame() if not self._sounds:
                 self._sounds = True
                 self._aside.agent_began()
-            case f.BotStoppedSpeakingFrame() if not self._speaks:
+            case f.BotStoppedSpeakingFrame() if not self.speaks:
                 self._aside.agent_ended()
             case f.InterruptionFrame():
-                self._speaks = False
+                self.speaks = False
                 self._aside.agent_cut()
             case _:
                 pass
@@ -233,7 +249,7 @@ class AgentObserver(BaseObserver):
             case f.TTSStartedFrame():
                 if waiting and waiting[0][0] is None:
                     self._take()
-                self._speaks = True
+                self.speaks = True
             case f.TTSAudioRawFrame():
                 self._aside.agent_audio(mono(frame), frame.sample_rate)
             case f.TTSTextFrame():
@@ -241,11 +257,11 @@ class AgentObserver(BaseObserver):
                 self._words += f" {frame.text}" if apart else frame.text
                 self._aside.agent_text(self._words)
             case f.TTSStoppedFrame() | f.LLMFullResponseEndFrame():
-                self._speaks = False
+                self.speaks = False
             case _:
                 pass
 
     def _take(self) -> None:
         _, reply = self._processor.waiting.popleft()
         self._aside.agent_takes(reply)
-        self._words, self._speaks, self._sounds = "", True, False
+        self._words, self.speaks, self._sounds = "", True, False

@@ -24,6 +24,7 @@ from pipecat.tests.utils import SleepFrame, run_test
 from entrain import Audio, Entrainer
 from entrain.aside import Aside
 from entrain.conversation import Conversation
+from entrain.levers import Lever
 from entrain.strategy import Strategy
 from pipecat_entrain import EntrainProcessor
 
@@ -57,6 +58,7 @@ class Host:
     talk: Conversation
     make: Callable[[Aside], TTSService] | None = None
     before: Sequence[FrameProcessor] = ()
+    levers: Sequence[Lever] | None = None
     down: Sequence[f.Frame] = ()
     aside: Aside = field(init=False)
     tts: Any = field(init=False)
@@ -67,7 +69,7 @@ class Host:
 
     def send(self, *frames: f.Frame | Sequence[f.Frame]) -> Host:
         flat = [one for some in frames for one in ([some] if isinstance(some, f.Frame) else some)]
-        processor = EntrainProcessor(self.aside, self.tts)
+        processor = EntrainProcessor(self.aside, self.tts, self.levers)
         params = PipelineParams(enable_metrics=True)
         test = run_test(
             Pipeline([*self.before, processor, self.tts]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from pipecat_host import RATE_HZ, Host, Spoken, another, pause, reply, sound, tu
 
 from entrain import Audio, Entrainer
 from entrain.history import History
+from entrain.levers import rate
 from entrain.strategy import Prediction, WizardOfOz
+from entrain.turn import FEATURES
 
 TEXT = "We open at nine. The door is on the left."
 
@@ -152,6 +155,53 @@ def test_an_interruption_ends_what_is_held_and_what_is_said(host: Host, speech: 
     assert "It is" not in [text for text, _ in host.tts.asked]
     cut = next(turn for turn in host.talk.turns if turn.speaker == "agent")
     assert TEXT.startswith(cut.text)
+
+
+class Slow(Spoken):
+    """Its sound comes later, by another way, as over a WebSocket."""
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[f.Frame | None, None]:
+        self.asked.append((text, self.settings.speed))  # type: ignore[attr-defined]
+        self.create_task(self._sounds(context_id))
+        yield None
+
+    async def _sounds(self, context_id: str) -> None:
+        await asyncio.sleep(0.6)
+        await self.append_to_audio_context(
+            context_id, f.TTSAudioRawFrame(bytes(9_600), 24_000, 1, context_id=context_id)
+        )
+        await self.remove_audio_context(context_id)
+
+
+class Hurries:
+    """Over the hours only."""
+
+    name = "hurries"
+
+    def predict(self, history: History, text: str) -> Prediction:
+        return Prediction(np.ones(len(FEATURES)), np.full(len(FEATURES), float("nine" in text)))
+
+
+def test_a_voice_is_not_told_in_the_middle_of_another_reply(usual: Entrainer):
+    """Some services connect anew at each change: what is still to come of the reply before would be lost."""
+    host = Host(another(usual, Hurries()).conversation(), make=lambda _: Slow())
+    host.send(reply("Let me look.")[:-1], pause(0.3), reply(TEXT), pause(1.0), reply(TEXT), pause(1.0))
+    assert [speed for _, speed in host.tts.asked[:3]] == [None] * 3
+    assert all(speed for _, speed in host.tts.asked[3:])
+    first, second, third = host.talk.turns
+    assert [any("in the middle" in note for note in turn.notes) for turn in (first, second, third)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_settings_that_the_service_does_not_have(usual: Entrainer, wizard: WizardOfOz):
+    """Levers of one's own, with a wrong name."""
+    host = Host(another(usual, wizard).conversation(), levers=rate("volume_of_speed", 0.5, 2))
+    host.send(reply(TEXT))
+    assert [text for text, _ in host.tts.asked] == ["We open at nine.", "The door is on the left."]
+    assert any("could not be told" in note for note in host.talk.turns[-1].notes)
 
 
 # --- frames that are missing, or come twice ---------------------------------------------------------------------------
