@@ -48,7 +48,7 @@ _NETWORKS = """One of six (crnn).
 
 - cdnn-raw: the same on 40 learned filters of 401 taps
 
-- crnn: as cdnn, each 20 ms, on log-Mel above its running mean"""
+- crnn: as cdnn, each 20 ms, on log-Mel and its distance to a running mean"""
 
 
 def train(

@@ -17,11 +17,11 @@ from entrain_training.vad.voices import Utterance, Voices
 NOISE_ONLY = 0.3  # of the scenes: noise alone must not wake anybody
 EVEN = 0.75  # power of how much somebody has said, in how often they are heard: it rises, but nobody drowns the others
 TWO_NOISES = 0.4  # of the scenes with noise
-MEETING = 0.5  # of the others: people who take turns, in a room with little noise
+MEETING = 0.3  # of the others: people who take turns, in a room with little noise
 N_TALKERS = (0.55, 0.3, 0.15)  # one, two, three at once, where they don't
 CLEAN, THROUGH = 0.2, 0.6  # shares without noise; by a microphone that colours
 SNR_DB, HISS_DB, PEAK_DB = (-5.0, 20.0), (-60.0, -25.0), (-40.0, -1.0)
-QUIET_SNR_DB, QUIET_HISS_DB, QUIET_PEAK_DB = (20.0, 50.0), (-70.0, -40.0), (-50.0, -1.0)  # of a meeting
+QUIET_SNR_DB, QUIET_HISS_DB = (15.0, 45.0), (-70.0, -40.0)  # of a meeting
 
 Span = tuple[float, float]
 
@@ -69,26 +69,24 @@ class Mixes:
         for _ in range(0 if silent else 1 + rng.choice(len(N_TALKERS), p=N_TALKERS)):
             other = alone(self._somebody(rng), n, self.rooms, rng)
             talk = Talk(talk.sound + other.sound, talk.labels | other.labels)
-        return self._recorded(talk, rng, snr_db, HISS_DB, PEAK_DB)
+        return self._recorded(talk, rng, snr_db, HISS_DB)
 
     def meeting(self, n: int, rng: np.random.Generator) -> Example:
-        """Two to four people, who are up to 20 dB apart, and what they knock against."""
+        """Two to four people, who are up to 10 dB apart, and what they knock against."""
         people = [self._somebody(rng) for _ in range(rng.integers(*PARTY))]
         talk = in_turns(people, n, self.rooms, rng)
         talk = Talk(talk.sound + bumps(n * FRAME, self.noise, rng), talk.labels)
-        return self._recorded(talk, rng, float(rng.uniform(*QUIET_SNR_DB)), QUIET_HISS_DB, QUIET_PEAK_DB)
+        return self._recorded(talk, rng, float(rng.uniform(*QUIET_SNR_DB)), QUIET_HISS_DB)
 
     def _somebody(self, rng: np.random.Generator) -> Sequence[Utterance]:
         return self.voices[rng.choice(len(self.voices), p=self._share)]
 
-    def _recorded(
-        self, talk: Talk, rng: np.random.Generator, snr_db: float | None, hiss_db: Span, peak_db: Span
-    ) -> Example:
+    def _recorded(self, talk: Talk, rng: np.random.Generator, snr_db: float | None, hiss_db: Span) -> Example:
         sound = self._noisy(talk.sound, rng, snr_db, hiss_db)
         if rng.random() < THROUGH:
             sound = microphone(rng)(sound)
         n = len(talk.labels)
-        return Example(at_peak(sound, rng.uniform(*peak_db)), talk.labels, np.ones(n, bool))
+        return Example(at_peak(sound, rng.uniform(*PEAK_DB)), talk.labels, np.ones(n, bool))
 
     def _noisy(
         self, sound: Samples, rng: np.random.Generator, snr_db: float | None, hiss_db: Span

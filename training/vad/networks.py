@@ -114,9 +114,9 @@ class Detector(nn.Module):
 
 
 class Relative(nn.Module):
-    """Two frames of log-Mel, and how a recording has been: `(B, T, 2, 40)` → `(B, T, 3, 40)`. The first two rows are the frames above the
-    running mean of all bands, so that neither gain nor distance matters; the third is the later frame above that of each band, so that
-    steady noise is level. The means are a recurrent layer's whose weights are fixed: what it sums is never negative, so it does not rectify."""
+    """Two frames of log-Mel, and the later one above the running mean of each band, where steady noise is near 0 at any gain:
+    `(B, T, 2, 40)` → `(B, T, 3, 40)`. The means are a recurrent layer's whose weights are fixed: what it sums is never negative, so it does
+    not rectify. All three above the running mean of all bands were worse: that a sound is soft tells something."""
 
     n_rows = PAIR + 1
 
@@ -135,8 +135,7 @@ class Relative(nn.Module):
         ones = above[..., 0, :1] * 0 + 1  # their mean says how much has been heard
         summed, after = self.mean(torch.cat((above.mean(2), ones), -1), states[0] if states else None)
         slow = summed[..., :-1] / summed[..., -1:]  # (B, T, 40)
-        level = slow.mean(-1, keepdim=True)[..., None, :]
-        return torch.cat((above - level, above[..., 1:, :] - slow[..., None, :]), 2), (after,)
+        return torch.cat((values, above[..., 1:, :] - slow[..., None, :]), 2), (after,)
 
 
 # --- front ends: frames (N, samples) → (N, values) --------------------------------------------------------------------------

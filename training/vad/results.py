@@ -67,7 +67,9 @@ def crossed(
 
 
 def scenes(name: str, quick: bool) -> Settings:
-    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 9, "steps": 150}
+    size = (
+        {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 8, "steps": 150, "dev_scenes": 32}
+    )
     return Settings(network=name, seconds=8.0, batch_size=8, hearings=2, seed=SEED, **size)
 
 
