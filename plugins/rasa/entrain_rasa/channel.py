@@ -42,19 +42,15 @@ class EntrainChannel(InputChannel):
 
     @classmethod
     def from_credentials(cls, credentials: dict[str, Any] | None) -> EntrainChannel:
-        given = dict(credentials or {})
-        unknown = sorted(set(given) - set(KEYS))
-        timeout_s = given.get("timeout_s", 10.0)
+        given = {"url": "http://127.0.0.1:8321", "timeout_s": 10.0, **(credentials or {})}
+        unknown, timeout_s = sorted(set(given) - set(KEYS)), given["timeout_s"]
         if unknown:
-            raise RasaException(
-                f"credentials.yml, entrain: {unknown} is unknown; known are {', '.join(KEYS)}."
-            )
+            raise _wrong(f"{unknown} is unknown; known are {', '.join(KEYS)}")
+        if not str(given["url"]).startswith(("http://", "https://")):
+            raise _wrong(f"url is {given['url']!r}; one like http://127.0.0.1:8321 is needed")
         if not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= 60:
-            raise RasaException(
-                f"credentials.yml, entrain: timeout_s is {timeout_s!r}; 0 to 60 s are allowed."
-            )
-        server = Server(str(given.get("url") or "http://127.0.0.1:8321"), given.get("token"), timeout_s)
-        return cls(server, str(given.get("apology") or APOLOGY))
+            raise _wrong(f"timeout_s is {timeout_s!r}; 0 to 60 s are allowed")
+        return cls(Server(given["url"], given.get("token"), timeout_s), str(given.get("apology") or APOLOGY))
 
     def blueprint(self, on_new_message: OnMessage) -> Blueprint:
         hook = Blueprint("entrain_webhook")
@@ -131,6 +127,10 @@ class EntrainChannel(InputChannel):
         self._thinking.add(thinking)  # so that Rasa's turn is done even if the client leaves
         thinking.add_done_callback(self._thinking.discard)
         return messages.all()
+
+
+def _wrong(why: str) -> RasaException:
+    return RasaException(f"credentials.yml, {__package__}.EntrainChannel: {why}.")
 
 
 async def _think(on_new_message: OnMessage, message: UserMessage, messages: Messages) -> None:

@@ -208,6 +208,19 @@ def test_a_message_before_the_last_is_answered_waits_for_its_turn(
     goes_on(bot, sender, asks)
 
 
+def test_somebody_else_at_the_server_disturbs_nothing(bot: Bot, asks: bytes, sender: str) -> None:
+    """Turns that come there by another way put the count out; the bot's are then said after those."""
+    goes_on(bot, sender, asks)
+    spoke = f"{bot.entrain}/v1/conversations/{sender}/spoke"
+    with ThreadPoolExecutor(2) as others:
+        talking = others.submit(
+            lambda: [bot.client.post(spoke, json={"text": "Mm-hm."}).status_code for _ in range(60)]
+        )
+        while not talking.done():
+            goes_on(bot, sender, asks)
+    assert set(talking.result()) == {200}
+
+
 def test_a_client_that_leaves_does_not_disturb_the_next(bot: Bot, asks: bytes, sender: str) -> None:
     import httpx2
 
@@ -464,7 +477,8 @@ def test_the_client_says_what_is_missing(tmp_path: Path, bot: Bot) -> None:
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [("dict(ulr='x')", "['ulr'] is unknown; known are url, token"), ("dict(timeout_s='soon')", "0 to 60 s are allowed"), ("None", "made")],
+    [("dict(ulr='x')", "['ulr'] is unknown; known are url, token"), ("dict(timeout_s='soon')", "0 to 60 s are allowed"),
+     ("dict(url='localhost:8321')", "one like http://127.0.0.1:8321 is needed"), ("None", "made")],
 )  # fmt: skip
 def test_credentials_that_are_wrong_are_told_at_the_start(bot: Bot, given: str, says: str) -> None:
     done = bot.python(
