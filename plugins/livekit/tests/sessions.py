@@ -176,7 +176,7 @@ class Line(llm.LLMStream):
 
 
 class Fixed(tts.TTS):
-    """A service's voice: `speak` gives its sound at once. Streams like most, or takes a sentence at a time."""
+    """A service's voice: `speak` gives its sound at once, a sentence at a time."""
 
     def __init__(self, speak: Callable[[str], Audio], rate_hz: int = 24_000, channels: int = 1) -> None:
         super().__init__(
@@ -276,16 +276,18 @@ class Call:
     def __init__(
         self, agent: Agent, voice: tts.TTS | None, lines: list[str] | None = None, speed: float = 1.0,
         by_voice: bool = False, talker: Talker | None = None,
-        delay_s: float = 0.0, **options: Any,
+        delay_s: float = 0.0, early: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        """`by_voice`: Silero tells when the user speaks, and turns end as they usually do; else the recogniser tells both."""
+        """`by_voice`: Silero tells when the user speaks, and turns end as they usually do; else the recogniser tells both.
+        `early`: sound is made before the turn is over."""
         self.by_voice, self.talker = by_voice, talker
         self.agent, self.ears, self.script = agent, Told(), Script(lines)
         self.microphone, self.loudspeaker = Microphone(speed), Loudspeaker(speed)
         self.session: AgentSession[None] = AgentSession(
             stt=NOT_GIVEN if talker else self.ears, llm=talker or self.script, tts=voice or NOT_GIVEN, aec_warmup_duration=None,
             vad=inference.VAD() if by_voice else None,
-            turn_handling={"turn_detection": "realtime_llm"} if talker else {"turn_detection": "vad"} if by_voice else
+            turn_handling={"turn_detection": "realtime_llm"} if talker else
+            {"turn_detection": "vad", "preemptive_generation": {"preemptive_tts": early}} if by_voice else
             {"turn_detection": "stt", "endpointing": {"min_delay": delay_s}}, **options,
         )  # fmt: skip
         self.session.input.audio, self.session.output.audio = self.microphone, self.loudspeaker

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from livekit.agents import APIConnectOptions
+from livekit.agents import APIConnectOptions, tts
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from sessions import Call, Fixed, Talker
 from test_settings import service
 
 from entrain import Audio, Entrainer, extract
+from entrain.store import Store
 from entrain.strategy import Neutral
 from entrain.testing import Failing
 from entrain.tts import Hibari, Knobs, TTSError
@@ -91,7 +93,8 @@ def test_by_voice_alone_the_agent_goes_where_the_user_is(agent: Entrainer):
 
 def test_any_voice_is_moved_on_its_waveform(agent: Entrainer):
     async def to(knobs: Knobs) -> tuple[list[Audio], Any]:
-        call = await call_with(agent, Fixed(says))
+        voice = Fixed(says) if knobs == LOW else tts.StreamAdapter(tts=Fixed(says))
+        call = await call_with(agent, voice)
         return await talk(call, knobs), await turns_of(call)
 
     (low, turns), (high, _) = asyncio.run(to(LOW)), asyncio.run(to(HIGH))
@@ -140,6 +143,58 @@ def test_neutral_leaves_every_sample_as_it_is(agent: Entrainer):
     usual, kept = says(SAID[0]), asyncio.run(heard())
     n = min(len(usual.samples), len(kept.samples))
     assert np.abs(usual.samples[:n] - kept.samples[:n]).max() < 1e-4
+
+
+def test_sound_that_is_made_early_still_follows_the_turn(agent: Entrainer):
+    async def early() -> Any:
+        call = await call_with(agent, entrain.TTS(agent), speed=2, by_voice=True, early=True)
+        call.script.lines = list(SAID)
+        for n, said in enumerate(USER):
+            await call.user(spoken(said, HIGH), said)
+            await call.quiet(n)
+        return await turns_of(call)
+
+    turns = asyncio.run(early())
+    assert [turn.text for turn in turns] == [USER[0], SAID[0], USER[1], SAID[1]], "each once, in order"
+    assert turns[1].plan["weight_f0"] > 0, "the first reply is planned with the first turn heard"
+
+
+def test_agents_that_hand_over_share_the_conversation(agent: Entrainer):
+    async def hand_over() -> Any:
+        call = await call_with(agent, Fixed(says))
+        await call.user(spoken(USER[0]), USER[0])
+        await call.reply(SAID[0])
+        first = call.agent.live  # pyright: ignore[reportAttributeAccessIssue]
+        call.agent = entrain.EntrainAgent(entrainer=agent, instructions="You keep the till.")
+        call.session.update_agent(call.agent)
+        while call.session.current_agent is not call.agent or len(call.ears.streams) < 2:
+            await asyncio.sleep(0.02)
+        assert call.agent.live is first
+        await call.user(spoken(USER[1]), USER[1])
+        await call.reply(SAID[1])
+        return await turns_of(call)
+
+    turns = asyncio.run(hand_over())
+    assert [turn.text for turn in turns] == [USER[0], SAID[0], USER[1], SAID[1]]
+
+
+def test_a_conversation_that_cannot_be_begun_leaves_the_session_as_it_is(agent: Entrainer, tmp_path: Path):
+    class Broken(Store):
+        def load(self, conversation_id: str) -> Any:
+            raise OSError("the disk is gone")
+
+    async def talks() -> list[Audio]:
+        broken = Entrainer(
+            agent.tts, agent.voice, agent.strategy, store=Broken(tmp_path / "x.sqlite"), worker=agent.worker
+        )
+        plain = entrain.EntrainAgent(entrainer=broken, instructions="You keep a shop.")
+        call = await Call(plain, Fixed(says), speed=8).start()
+        assert plain.live is None
+        heard = await talk(call)
+        await call.close()
+        return heard
+
+    assert len(asyncio.run(talks())) == 2
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------------------------

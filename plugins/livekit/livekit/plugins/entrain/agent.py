@@ -24,9 +24,8 @@ How = Literal["auto", "knobs", "waveform"]
 Frames = AsyncIterable[rtc.AudioFrame]
 Node = Callable[[AsyncIterable[str]], AsyncIterator[rtc.AudioFrame]]
 
-HEAD = re.compile(
-    r"[.!?…:;\n]\s*$|.{40}", re.DOTALL
-)  # a reply is planned on its first sentence, or so much of it
+# A reply is planned on its first sentence, or on so much of it.
+HEAD = re.compile(r"[.!?…:;\n]\s*$|.{40}", re.DOTALL)
 
 
 class EntrainAgent(Agent):

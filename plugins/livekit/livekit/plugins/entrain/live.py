@@ -217,7 +217,7 @@ class Live:
 
     def _close(self, _: CloseEvent) -> None:
         with self.safely("the end"):
-            _sessions.pop(self.session, None)
+            _sessions[self.session] = None
             release(self)
             self.aside.end()
             self._tasks.add(asyncio.create_task(self.aside.close()))
