@@ -41,8 +41,9 @@ class EntrainProcessor(FrameProcessor):
         self.said: list[str] = []
         """What the host's recogniser makes of the user's turn."""
         self._tts = tts
-        self._levers = levers_of(tts.settings) if levers is None else tuple(levers)
-        self._usual = {lever.name: now(tts.settings, lever.name) for lever in self._levers}
+        settings: Any = tts.settings
+        self._levers = levers_of(settings) if levers is None else tuple(levers)
+        self._usual = {lever.name: now(settings, lever.name) for lever in self._levers}
         self._told: Any = setting(self._levers, Knobs(), self._usual).values
         self._turn = self._quiet = self._knows_turns = False
         self._warm: asyncio.Task[Targets] | None = None
@@ -108,6 +109,8 @@ class EntrainProcessor(FrameProcessor):
             self.aside.user_ended(" ".join(self.said) or None)
         self.said.clear()
         self._turn = self._quiet = self._observer.speaks = False
+        if self._key is None and not self._held:
+            self._begin(None)  # of a host that tells of no ends
 
     # --- the agent ----------------------------------------------------------------------------------------------------
 
@@ -180,13 +183,13 @@ class EntrainProcessor(FrameProcessor):
 
     async def _tell(self, targets: Targets) -> None:
         """What this service can be told, if it is another than before."""
-        now_set = self._tts.settings
+        settings: Any = self._tts.settings
         if isinstance(self._tts, TakesTargets):
-            told, update = targets, type(now_set)(extra={"targets": targets})
+            told, update = targets, type(settings)(extra={"targets": targets})
         else:
             chosen = setting(self._levers, knobs(targets), self._usual)
             self.aside.note(*chosen.notes)
-            told, update = chosen.values, delta(now_set, chosen.values)
+            told, update = chosen.values, delta(settings, chosen.values)
         if told == self._told:
             return
         if self._observer.speaks and not isinstance(

@@ -59,7 +59,7 @@ class Conditioned(TakesTargets):
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         pcm, rate_hz, neutral = bytearray(), 0, self.targets.neutral
-        async for frame in super().run_tts(text, context_id):
+        async for frame in super().run_tts(text, context_id):  # pyright: ignore[reportAbstractUsage]  of the class after it
             if isinstance(frame, TTSAudioRawFrame) and not neutral:
                 pcm, rate_hz = pcm + frame.audio, frame.sample_rate
             else:

@@ -260,6 +260,14 @@ def test_a_reply_without_its_start_or_end(host: Host):
     assert all(speed for _, speed in host.tts.asked)
 
 
+def test_a_host_that_never_tells_of_replies(host: Host, wizard: WizardOfOz, speech: Audio):
+    words = [f.TextFrame(text) for text in ("We open at nine. ", "The door is on the left. ", "So ")]
+    host.send(words, pause(), turn(speech), [f.TextFrame("Yes. "), f.TextFrame("Until five.")], pause())
+    replies = [turn for turn in host.talk.turns if turn.speaker == "agent"]
+    assert [turn.plan is not None for turn in replies] == [True, True]
+    assert replies[0].text.startswith("We open at nine.")
+
+
 def test_audio_that_is_none(host: Host, speech: Audio):
     odd = [
         f.InputAudioRawFrame(b"\x00", RATE_HZ, 1), f.InputAudioRawFrame(b"", RATE_HZ, 1), f.InputAudioRawFrame(b"ab" * 99, 0, 1),
