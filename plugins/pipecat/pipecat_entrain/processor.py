@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from loguru import logger
 from pipecat.frames import frames as f
 from pipecat.observers.base_observer import BaseObserver, FramePushed
@@ -21,7 +20,7 @@ from entrain.conversation import Conversation
 from entrain.levers import Knobs, Lever, knobs, setting
 from entrain.targets import Targets
 from pipecat_entrain.told import delta, levers_of, now
-from pipecat_entrain.voices import TakesTargets
+from pipecat_entrain.voices import TakesTargets, mono
 
 NOT_SPOKEN = (f.TranscriptionFrame, f.InterimTranscriptionFrame, f.EagerTranscriptionFrame, f.TTSTextFrame)
 
@@ -199,15 +198,6 @@ class EntrainProcessor(FrameProcessor):
         else:
             await self.push_frame(f.TTSUpdateSettingsFrame(delta=update, service=self._tts))
             self._told = told
-
-
-def mono(frame: f.AudioRawFrame) -> bytes:
-    """Channels are averaged."""
-    n = max(1, frame.num_channels)
-    if n == 1:
-        return frame.audio
-    whole = frame.audio[: len(frame.audio) // (2 * n) * 2 * n]
-    return np.frombuffer(whole, "<i2").reshape(-1, n).mean(1).astype("<i2").tobytes()
 
 
 class AgentObserver(BaseObserver):

@@ -6,12 +6,21 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import numpy as np
-from pipecat.frames.frames import Frame, TTSAudioRawFrame
+from pipecat.frames.frames import AudioRawFrame, Frame, TTSAudioRawFrame
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
 from entrain import Audio, Targets
 from entrain.aside import Aside
+
+
+def mono(frame: AudioRawFrame) -> bytes:
+    """Its 16-bit samples; channels are averaged."""
+    n = frame.num_channels
+    if n == 1:
+        return frame.audio
+    whole = frame.audio[: len(frame.audio) // (2 * n) * 2 * n]
+    return np.frombuffer(whole, "<i2").reshape(-1, n).mean(1).astype("<i2").tobytes()
 
 
 class TakesTargets(TTSService):
@@ -61,11 +70,14 @@ class Conditioned(TakesTargets):
         pcm, rate_hz, neutral = bytearray(), 0, self.targets.neutral
         async for frame in super().run_tts(text, context_id):  # pyright: ignore[reportAbstractUsage]  of the class after it
             if isinstance(frame, TTSAudioRawFrame) and not neutral:
-                pcm, rate_hz = pcm + frame.audio, frame.sample_rate
+                pcm += mono(frame)
+                rate_hz = frame.sample_rate
             else:
                 yield frame
         if pcm:
-            audio = await self.aside.condition(Audio.from_pcm16(pcm, rate_hz), text, self.targets)
+            audio = await self.aside.condition(
+                Audio.from_pcm16(pcm[: len(pcm) // 2 * 2], rate_hz), text, self.targets
+            )
             yield self._frame(audio, context_id)
         elif not neutral:
             self.aside.note("the voice's sound did not come from run_tts: it is as it was")
