@@ -1,4 +1,4 @@
-"""Detectors of speech that a user trains: labels, scenes, crops, the networks, and the commands from training to the page."""
+"""Detectors of speech that a user trains: labels, scenes, crops, the five networks, and the commands from training to the page."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ for package in ("lightning", "onnx", "sklearn", "pyroomacoustics", "pedalboard",
 
 from entrain_training.clips import LeftOut  # noqa: E402
 from entrain_training.schedule import TrainingError  # noqa: E402
-from entrain_training.vad import labels, meetings, mixes, networks, published, rivals, talk, task, voices  # noqa: E402
+from entrain_training.vad import labels, meetings, mixes, networks, published, rivals, task, voices  # noqa: E402
 from entrain_training.vad.export import begin_from, write  # noqa: E402
 from entrain_training.vad.measures import Heard, delays, measure  # noqa: E402
 
 RATE_HZ = 16_000
 CAUSAL = [name for name in networks.NETWORKS if name != "blstm"]
-OURS = "crnn"
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -114,9 +113,7 @@ def test_what_streams_in_any_chunks_is_what_torch_says_of_the_whole(
     begin_from(detector, Path(exported[name].session._model_path).parent)
     with torch.no_grad():
         logits, _ = detector.eval()(detector.framed(torch.from_numpy(samples)[None]))
-        together, _ = detector(detector.framed(torch.from_numpy(np.stack((samples[::-1].copy(), samples)))))
     assert np.concatenate(pieces) == pytest.approx(torch.sigmoid(logits)[0].numpy(), abs=1e-5)
-    assert together[1] == pytest.approx(logits[0], abs=1e-5)  # alone as in a batch
     assert exported[name].whole(samples) == pytest.approx(np.concatenate(pieces), abs=1e-5)
 
 
@@ -126,46 +123,8 @@ def test_nothing_causal_hears_what_comes_later(name: str, exported: dict[str, Ne
     other = sound.copy()
     other[8_000:] = 0
     first, second = (exported[name].whole(samples) for samples in (sound, other))
-    same = 8_000 // exported[name].config.frame_samples
-    assert first[:same] == pytest.approx(second[:same], abs=1e-6)
-    assert np.abs(first[same:] - second[same:]).max() > 1e-4
-
-
-def test_one_of_our_rows_is_the_same_at_any_gain_and_near_zero_in_steady_noise() -> None:
-    detector = networks.Detector(OURS).eval()
-    assert detector.level
-    sound = torch.from_numpy(syllables(4, 1.2).samples + noise(1.2, amplitude=0.1).samples)[None]
-
-    def seen(sound: torch.Tensor) -> torch.Tensor:
-        windows = detector.windows(detector.framed(sound))
-        return detector.level(detector.front(windows.flatten(0, 2)).unflatten(0, (1, -1, 2)), None)[0]
-
-    assert seen(sound * 0.1)[:, :, 2] == pytest.approx(seen(sound)[:, :, 2].numpy(), abs=0.01)
-    steady = seen(torch.from_numpy(noise(8.0, amplitude=0.1).samples)[None])
-    assert float(steady[0, 100:, 2].mean()) == pytest.approx(0, abs=0.1)
-
-
-def test_the_running_mean_is_one_from_the_first_frame_on_and_goes_on_where_it_was() -> None:
-    level = networks.Relative()
-    values = torch.randn(2, 300, 2, networks.N_BANDS)
-    seen, (after,) = level(values, None)
-    keep = np.exp(-networks.STEP_S / networks.LEVEL_S) ** np.arange(300)[::-1]
-    by_hand = (values.mean(2) * torch.from_numpy(keep / keep.sum()).float()[:, None]).sum(1)  # (2, 40)
-    assert values[:, -1, 1] - seen[:, -1, 2] == pytest.approx(by_hand.numpy(), abs=1e-4)
-    assert seen[:, 0, 2] == pytest.approx((values[:, 0, 1] - values[:, 0, 0]).numpy() / 2, abs=1e-4)
-    assert torch.equal(seen[:, :, :2], values)
-    first, (middle,) = level(values[:, :110], None)
-    rest, (end,) = level(values[:, 110:], (middle,))
-    assert torch.cat((first, rest), 1) == pytest.approx(seen.numpy(), abs=1e-4)
-    assert end == pytest.approx(after.numpy(), abs=1e-4)
-
-
-def test_what_learns_as_a_product_is_the_convolution_that_is_exported() -> None:
-    along = networks.Along(networks.N_BANDS, 3)
-    values = torch.randn(50, 3 * networks.N_BANDS)
-    with torch.no_grad():
-        learning = along(values)
-        assert along.eval()(values) == pytest.approx(learning.numpy(), abs=1e-5)
+    assert first[:50] == pytest.approx(second[:50], abs=1e-6)
+    assert np.abs(first[50:] - second[50:]).max() > 1e-4
 
 
 def test_the_one_that_looks_ahead_says_so(exported: dict[str, NetworkVAD]) -> None:
@@ -197,14 +156,20 @@ def test_every_weight_of_every_network_learns() -> None:
     for name in networks.NETWORKS:
         detector = networks.Detector(name)
         logits, _ = detector(detector.framed(torch.randn(2, 8_000) * 0.1))
-        assert logits.shape == (2, 8_000 // detector.frame)
+        assert logits.shape == (2, 50)
         logits.square().mean().backward()
-        learnt = [w for w in detector.parameters() if w.requires_grad]
-        assert all(w.grad is not None and w.grad.abs().sum() > 0 for w in learnt), name
+        assert all(w.grad is not None and w.grad.abs().sum() > 0 for w in detector.parameters()), name
+
+
+def test_what_learns_as_a_product_is_the_convolution_that_is_exported() -> None:
+    along, values = networks.Along(networks.N_BANDS), torch.randn(50, networks.N_BANDS)
+    with torch.no_grad():
+        learning = along(values)
+        assert along.eval()(values) == pytest.approx(learning.numpy(), abs=1e-5)
 
 
 def test_an_unknown_network_is_named_with_the_choice() -> None:
-    with pytest.raises(TrainingError, match="Select one of lstm, blstm, lstm2, cdnn, cdnn-raw, crnn"):
+    with pytest.raises(TrainingError, match="Select one of lstm, blstm, lstm2, cdnn, cdnn-raw"):
         networks.Detector("gru")
 
 
@@ -285,40 +250,6 @@ def test_scenes_are_new_each_time_and_a_seed_repeats_them(scenes: mixes.Mixes) -
     first, second, again = scenes.draw(50, draw), scenes.draw(50, draw), scenes.draw(50, rng(3))
     assert not np.allclose(first.samples, second.samples)
     assert again.samples == pytest.approx(first.samples)
-
-
-@pytest.mark.parametrize("speed", [0.8, 1.0, 1.3])
-def test_faster_speech_has_its_labels_where_it_sounds(speed: float) -> None:
-    sound = np.concatenate((silence(0.5).samples, syllables(4, 1.0).samples, silence(0.5).samples))
-    again = talk.retimed(voices.Utterance(sound, labels.spoken(sound)), speed)
-    assert len(again.samples) == len(again.labels) * 160
-    assert len(again.labels) == pytest.approx(200 / speed, abs=1)
-    assert np.mean(again.labels != labels.spoken(again.samples)) < 0.05
-
-
-def test_a_meeting_has_soft_people_and_noises_that_nobody_said(scenes: mixes.Mixes) -> None:
-    drawn = [scenes.meeting(600, rng(seed)) for seed in range(8)]
-    spoken = np.concatenate([e.labels for e in drawn])
-    level_db = np.concatenate(
-        [10 * np.log10(np.mean(e.samples.reshape(-1, 160) ** 2, axis=1) + 1e-12) for e in drawn]
-    )
-    assert 0.2 < spoken.mean() < 0.95
-    assert 0.6 < labels.auc(level_db.astype(np.float32), spoken) < 0.95  # level alone does not tell
-    assert all(e.counts.all() and np.abs(e.samples).max() < 0.9 for e in drawn)
-
-
-def test_each_example_is_heard_as_often_as_asked_and_the_next_epoch_has_others(scenes: mixes.Mixes) -> None:
-    asked = task.Settings(
-        network="cdnn", seconds=0.5, batch_size=3, steps=4, hearings=2, dev_scenes=1, seed=0
-    )
-    detection = task.Detection(asked, [task.Part(scenes, 1.0)], scenes, {})
-    first = [int(seed) for batch in detection.epoch(rng(0)) for seed in batch]
-    assert sorted(first.count(seed) for seed in set(first)) == [2] * 6
-    batch = detection.batch(np.array(first[:3]), rng(5))
-    second = [int(seed) for batch in detection.epoch(rng(1)) for seed in batch]
-    assert not set(first) & set(second)
-    detection.epoch(rng(0))
-    assert torch.equal(detection.batch(np.array(first[:3]), rng(6))[0], batch[0])
 
 
 def test_meetings_are_named_counted_and_grouped_by_who_speaks(folders: Path) -> None:
@@ -440,10 +371,10 @@ def test_train_resume_and_evaluate(folders: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["train", "vad", *given, *small, "-o", str(run), "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert (told["network"], told["parameters"]) == (OURS, 221_969)
+    assert (told["network"], told["parameters"]) == ("cdnn", 221_297)
     assert any("not readable" in line for line in told["left_out"])
     assert any("labels without a recording" in line for line in told["left_out"])
-    assert len(load_vad(f"net:{run}").stream().feed(noise(1.0).samples)) == 50
+    assert len(load_vad(f"net:{run}").stream().feed(noise(1.0).samples)) == 100
     again = CliRunner().invoke(app, ["train", "vad", "--resume", str(run)])
     assert again.exit_code == 0, again.output
     assert "epoch 1 of 1" in again.stdout

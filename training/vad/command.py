@@ -36,7 +36,7 @@ Speech = Annotated[
 ]
 Noise = Annotated[Path | None, typer.Option(help="Folder of sounds without speech.")]
 Meetings = Annotated[Path | None, typer.Option(help="Folder of recordings and the .rttm that marks them.")]
-_NETWORKS = """One of six (crnn).
+_NETWORKS = """One of five (cdnn).
 
 - lstm: 20 MFCC, LSTM 256
 
@@ -46,9 +46,7 @@ _NETWORKS = """One of six (crnn).
 
 - cdnn: log-Mel, convolution along frequency, LSTM 192
 
-- cdnn-raw: the same on 40 learned filters of 401 taps
-
-- crnn: as cdnn, each 20 ms, on log-Mel and its distance to a running mean"""
+- cdnn-raw: the same on 40 learned filters of 401 taps"""
 
 
 def train(
@@ -82,7 +80,7 @@ def train(
     the clean side. A fifth of the speakers and of the noise is kept for `entrain evaluate vad`, a tenth for choosing the epoch.
     Writes config.json and model.onnx, ready for `--vad net:OUT`, to OUT; stop it whenever you like: `--resume OUT` goes on exactly.
 
-    Example: `entrain train vad --data ../shared/data --seconds 8 -o runs/ears`, or
+    Example: `entrain train vad --data ../shared/data --network cdnn --seconds 3 -o runs/ears`, or
     `entrain train vad --speech clean/ --noise noise/ --meetings ami/ -o runs/ears`
     """
     from entrain.cli import clear_errors, console

@@ -16,6 +16,7 @@ from entrain.optional import require
 from entrain.vad import NetworkConfig
 from entrain_training.run import keep, keep_json
 from entrain_training.schedule import TrainingError
+from entrain_training.vad.labels import FRAME
 from entrain_training.vad.networks import Detector
 
 ONNX = "pip install 'entrain[onnx]'"
@@ -29,25 +30,23 @@ class Shown(nn.Module):
         self.detector = detector
 
     def forward(self, samples: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        logits, after = self.detector(samples[None], states or None)
-        return torch.sigmoid(logits[0]), *(after if states else ())
+        heard, after = self.detector.recurrent(self.detector.values(samples)[None], states or None)
+        return torch.sigmoid(self.detector.out(heard[0])[:, 0]), *(after if states else ())
 
 
 def write(detector: Detector, run: Path) -> NetworkConfig:
     """Writes config.json, model.onnx and model.safetensors to `run`."""
     require("onnx", ONNX, TrainingError)
-    states = detector.states() if detector.streams else {}
+    layers, hidden = detector.recurrent.num_layers, detector.recurrent.hidden_size
+    states = dict.fromkeys(("h", "c"), (layers, 1, hidden)) if detector.streams else {}
     config = NetworkConfig(
         name=detector.name,
-        frame_samples=detector.frame,
+        frame_samples=FRAME,
         context_samples=detector.context,
         states=states,
         streams=detector.streams,
     )
-    example = (
-        torch.zeros(3, detector.context + detector.frame),
-        *(torch.zeros(shape) for shape in states.values()),
-    )
+    example = torch.zeros(3, detector.context + FRAME), *(torch.zeros(shape) for shape in states.values())
     keep(run / "model.onnx", graph(Shown(detector).eval(), example, list(states)))
     keep(run / "model.safetensors", save({k: v.contiguous() for k, v in detector.state_dict().items()}))
     keep_json(run / "config.json", config.model_dump(mode="json"))

@@ -19,7 +19,7 @@ from entrain_training.vad.task import Detection, Part, Settings, quieten
 from entrain_training.vad.voices import noises, voices
 
 N_DEV_ROOMS = 16
-SPEECH = ("emotion", "wake/picovoice", "wake/precise", "wake/digits", "wake/speech_commands", "turn_phrases")
+SPEECH = ("emotion", "wake/picovoice", "wake/digits", "wake/speech_commands", "turn_phrases")
 """Of a folder laid out as ../shared/data, what is clean speech."""
 
 Say = Callable[[str], None]
@@ -110,6 +110,6 @@ def fit(
     best = min(history, key=lambda row: row["dev_loss"]) if settings.keep == "best" else history[-1]
     return {
         "run": str(run), "network": config.name, "streams": config.streams, "epoch": best["epoch"], "n_epochs": len(history),
-        "dev_auc": best["dev_auc"], "parameters": sum(p.numel() for p in task.network.parameters() if p.requires_grad),
+        "dev_auc": best["dev_auc"], "parameters": sum(p.numel() for p in task.network.parameters()),
         "left_out": left_out.told(),
     }  # fmt: skip

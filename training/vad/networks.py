@@ -1,8 +1,7 @@
-"""Networks that hear speech, by name: five that were published, and ours. Each takes the raw samples of its frames, so that what is exported needs no features from outside."""
+"""Five networks that hear speech, by name. Each takes the raw samples of its frames, so that what is exported needs no features from outside."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,12 +18,7 @@ LOW_HZ, HIGH_HZ = 60.0, 7_600.0
 FLOOR = 1e-8  # of a band's power, −100 dB re full scale: meetings whisper at −75 dB
 STRIDE = 4  # samples: the learned filters' outputs are looked at every quarter of a millisecond
 
-PAIR = 2  # frames a step of ours: half the work, and a memory twice as long
-LEVEL_S = 2.0  # time constant of a band's running mean
-STEP_S = PAIR * FRAME / RATE_HZ
-
-States = tuple[Tensor, ...]
-"""The recurrence's h and c (layers, B, hidden), then the running mean (1, B, bands + 1) where there is one."""
+States = tuple[Tensor, Tensor]  # (layers, B, hidden) each
 
 
 @dataclass(frozen=True)
@@ -37,10 +31,6 @@ class Kind:
     both_ways: bool = False
     convolves: bool = False
     """Along frequency, before the recurrence."""
-    relative: bool = False
-    """To a running mean, two frames a step."""
-    dropout: float = 0.0
-    """Before and after the recurrence, in training."""
 
 
 NETWORKS = {
@@ -49,7 +39,6 @@ NETWORKS = {
     "lstm2": Kind("mfcc", 256, layers=2),
     "cdnn": Kind("mel", 192, convolves=True),
     "cdnn-raw": Kind("raw", 192, convolves=True),
-    "crnn": Kind("mel", 192, convolves=True, relative=True, dropout=0.2),
 }
 
 
@@ -61,19 +50,16 @@ class Detector(nn.Module):
         if name not in NETWORKS:
             raise TrainingError(f"there is no network {name!r}. Select one of {', '.join(NETWORKS)}.")
         self.name, kind = name, NETWORKS[name]
-        self.streams, self.frame = not kind.both_ways, FRAME * (PAIR if kind.relative else 1)
+        self.streams = not kind.both_ways
         self.front: LogMel | MFCC | Filterbank = {"mfcc": MFCC, "mel": LogMel, "raw": Filterbank}[
             kind.front
         ]()
-        self.level = Relative() if kind.relative else None
-        rows = Relative.n_rows if kind.relative else 1
-        self.norm = nn.BatchNorm1d(self.front.n_values * rows)
-        self.along = Along(self.front.n_values, rows) if kind.convolves else nn.Identity()
+        self.norm = nn.BatchNorm1d(self.front.n_values)
+        self.along = Along(self.front.n_values) if kind.convolves else nn.Identity()
         width = self.along.n_values if isinstance(self.along, Along) else self.front.n_values
         self.recurrent = nn.LSTM(
             width, kind.hidden, kind.layers, batch_first=True, bidirectional=kind.both_ways
         )
-        self.drop = nn.Dropout(kind.dropout)
         self.out = nn.Linear(kind.hidden * (1 + kind.both_ways), 1)
 
     @property
@@ -82,60 +68,18 @@ class Detector(nn.Module):
         return self.front.n_samples - FRAME
 
     def forward(self, frames: Tensor, states: States | None = None) -> tuple[Tensor, States]:
-        """Frames `(B, T, context + frame)` → logits `(B, T)`, and the states to go on with."""
-        n, pair = len(frames), self.frame // FRAME
-        values = self.front(self.windows(frames).flatten(0, 2)).reshape(n, -1, pair, self.front.n_values)
-        after: States = ()
-        if self.level:
-            values, after = self.level(values, states[2:] if states else None)  # (B, T, 3, 40)
-        values = self.along(self.norm(values.reshape(-1, self.norm.num_features)))  # (B · T, F)
-        values = self.drop(values).reshape(n, -1, self.recurrent.input_size)
-        heard, memory = self.recurrent(values, states and states[:2])
-        return self.out(self.drop(heard))[..., 0], (*memory, *after)
+        """Frames `(B, T, context + 160)` → logits `(B, T)`, and the states to go on with."""
+        values = self.values(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, F)
+        heard, states = self.recurrent(values, states)  # (B, T, H)
+        return self.out(heard)[..., 0], states
 
-    def states(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of what one stream remembers, in the order of `forward`'s."""
-        memory = (self.recurrent.num_layers, 1, self.recurrent.hidden_size)
-        return dict.fromkeys(("h", "c"), memory) | ({"level": (1, 1, N_BANDS + 1)} if self.level else {})
-
-    def windows(self, frames: Tensor) -> Tensor:
-        """`(B, T, context + frame)` → what the front end looks at, 10 ms apart: `(B, T, 1 or 2, window)`."""
-        n = self.front.n_samples
-        return torch.stack([frames[..., at : at + n] for at in range(0, self.frame, FRAME)], 2)
+    def values(self, frames: Tensor) -> Tensor:
+        """What the recurrence reads of each frame by itself: `(N, context + 160)` → `(N, F)`."""
+        return self.along(self.norm(self.front(frames)))
 
     def framed(self, sound: Tensor) -> Tensor:
-        """Sound `(B, N)` → `(B, N // frame, context + frame)`, silence before the first."""
-        return nn.functional.pad(sound, (self.context, 0)).unfold(1, self.context + self.frame, self.frame)
-
-    def hear(self, sound: Tensor) -> Tensor:
-        """Sound `(B, N)` → logits every 10 ms `(B, T)`, as far as its frames go."""
-        logits, _ = self(self.framed(sound))
-        return logits.repeat_interleave(self.frame // FRAME, 1)
-
-
-class Relative(nn.Module):
-    """Two frames of log-Mel, and the later one above the running mean of each band, where steady noise is near 0 at any gain:
-    `(B, T, 2, 40)` → `(B, T, 3, 40)`. The means are a recurrent layer's whose weights are fixed: what it sums is never negative, so it does
-    not rectify. All three above the running mean of all bands were worse: that a sound is soft tells something."""
-
-    n_rows = PAIR + 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        n, keep = N_BANDS + 1, math.exp(-STEP_S / LEVEL_S)
-        self.mean = nn.RNN(n, n, nonlinearity="relu", bias=False, batch_first=True)
-        self.mean.weight_hh_l0.data, self.mean.weight_ih_l0.data = (
-            keep * torch.eye(n),
-            (1 - keep) * torch.eye(n),
-        )
-        self.mean.requires_grad_(False)
-
-    def forward(self, values: Tensor, states: States | None) -> tuple[Tensor, States]:
-        above = values - math.log(FLOOR)  # ≥ 0
-        ones = above[..., 0, :1] * 0 + 1  # their mean says how much has been heard
-        summed, after = self.mean(torch.cat((above.mean(2), ones), -1), states[0] if states else None)
-        slow = summed[..., :-1] / summed[..., -1:]  # (B, T, 40)
-        return torch.cat((values, above[..., 1:, :] - slow[..., None, :]), 2), (after,)
+        """Sound `(B, T · 160)` → `(B, T, context + 160)`, silence before the first."""
+        return nn.functional.pad(sound, (self.context, 0)).unfold(1, self.context + FRAME, FRAME)
 
 
 # --- front ends: frames (N, samples) → (N, values) --------------------------------------------------------------------------
@@ -209,28 +153,26 @@ class Along(nn.Module):
 
     n_values = 64
 
-    def __init__(
-        self, n_bands: int, n_rows: int = 1, n_maps: int = 32, width: int = 8, pool: int = 3
-    ) -> None:
+    def __init__(self, n_bands: int, n_maps: int = 32, width: int = 8, pool: int = 3) -> None:
         super().__init__()
-        self.n_bands, self.n_rows, self.pool, self.highest = n_bands, n_rows, pool, nn.MaxPool1d(pool)
+        self.pool, self.highest = pool, nn.MaxPool1d(pool)
         places = torch.arange(n_bands - width + 1)[:, None] + torch.arange(width)
         self.register_buffer("places", places, persistent=False)  # (33, 8)
-        self.maps = nn.Conv1d(n_rows, n_maps, width)
+        self.maps = nn.Conv1d(1, n_maps, width)
         self.down = nn.Linear(n_maps * ((n_bands - width + 1) // pool), self.n_values)
 
     def forward(self, values: Tensor) -> Tensor:
-        """`(N, rows · bands)` → `(N, 64)`."""
-        rows = values.reshape(-1, self.n_rows, self.n_bands)
-        highest = self._product(rows) if self.training else self.highest(self.maps(rows))  # (N, 32, 11)
+        """`(N, bands)` → `(N, 64)`."""
+        highest = (
+            self._product(values) if self.training else self.highest(self.maps(values[:, None]))
+        )  # (N, 32, 11)
         return torch.relu(
             self.down(torch.relu(highest).flatten(1))
         )  # after the pool: a third of the work, and the same
 
-    def _product(self, rows: Tensor) -> Tensor:
+    def _product(self, values: Tensor) -> Tensor:
         """Convolution and pool as a product of matrices, three times as fast where many frames come at once."""
-        seen = rows[..., self.places].transpose(1, 2).flatten(2)  # (N, 33, rows · 8)
-        maps = seen @ self.maps.weight.flatten(1).T
+        maps = values[:, self.places] @ self.maps.weight[:, 0].T  # (N, 33, 8) · (8, 32)
         return (maps.unflatten(1, (-1, self.pool)).amax(2) + self.maps.bias).transpose(1, 2)
 
 

@@ -39,7 +39,7 @@ PUBLISHED = {
 class Scale:
     """How much is trained. Each step hears half a minute."""
 
-    networks: Sequence[str] = tuple(name for name in NETWORKS if name != "crnn")
+    networks: Sequence[str] = tuple(NETWORKS)
     lengths_s: Sequence[int] = LENGTHS_S
     seeds: int = 5
     scenes: int = 40

@@ -20,7 +20,7 @@ from entrain_training.vad.task import Settings
 from entrain_training.vad.voices import noises, voices
 
 Say = Callable[[str], None]
-NETWORKS = ("crnn",)
+NETWORKS = ("cdnn",)
 SEED = 0
 
 
@@ -67,10 +67,8 @@ def crossed(
 
 
 def scenes(name: str, quick: bool) -> Settings:
-    size = (
-        {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 8, "steps": 150, "dev_scenes": 32}
-    )
-    return Settings(network=name, seconds=8.0, batch_size=8, hearings=2, seed=SEED, **size)
+    size = {"epochs": 1, "steps": 2, "dev_scenes": 1} if quick else {"epochs": 30, "steps": 150}
+    return Settings(network=name, seconds=4.0, batch_size=8, seed=SEED, **size)
 
 
 def further(name: str, quick: bool) -> Settings:

@@ -101,7 +101,7 @@ def ours(name: str, runs: Sequence[Path], of: Mapping[str, int] | None = None) -
 
 
 def weights(path: Path) -> int | None:
-    """Values that were learnt: all in the file but what batch normalisation counted, and the running mean's fixed ones."""
+    """Values that were learnt: all in the file but what batch normalisation counted."""
     if not path.exists():
         return None
     from safetensors import safe_open
@@ -111,7 +111,7 @@ def weights(path: Path) -> int | None:
         return sum(
             int(np.prod(file.get_slice(name).get_shape()))
             for name in file.keys()  # noqa: SIM118
-            if name.rpartition(".")[2] not in counted and not name.startswith("level.")
+            if name.rpartition(".")[2] not in counted
         )
 
 

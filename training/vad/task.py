@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -21,7 +20,6 @@ RAREST = 0.1  # a class counts at least as if it had this share: one breath in a
 DEV_FRAMES, DEV_BATCH = 1_000, 16
 DEV_SEED = 1
 
-Scenes = NDArray[np.int64]  # (B,)
 Batch = tuple[Tensor, Tensor, Tensor]
 """Sound (B, T · 160), speech or not (B, T), and whether the frame counts (B, T)."""
 
@@ -29,14 +27,12 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class Settings(Study):
     """Of a detector's training."""
 
-    network: Literal["lstm", "blstm", "lstm2", "cdnn", "cdnn-raw", "crnn"] = "crnn"
+    network: Literal["lstm", "blstm", "lstm2", "cdnn", "cdnn-raw"] = "cdnn"
     seconds: float = Field(default=3.0, ge=0.1, le=600)
     """Of each example."""
     epochs: int = Field(default=20, ge=1)
     steps: int = Field(default=60, ge=1)
     """Batches an epoch."""
-    hearings: int = Field(default=1, ge=1)
-    """How often each example is heard within an epoch: to make one takes as long as to learn from it three times."""
     real: float = Field(default=0.4, ge=0, le=1)
     """Share of the examples that come from meetings, where there are any; 0 leaves the meetings for the test."""
     texts: int = Field(default=300, ge=0)
@@ -68,28 +64,18 @@ class Detection:
     def about(self) -> dict[str, Any]:
         return self._about
 
-    def epoch(self, rng: np.random.Generator) -> Sequence[Scenes]:
-        """Of each batch the seeds of its examples; each seed comes `hearings` times, anywhere in the epoch."""
-        n = self.settings.steps * self.settings.batch_size
-        seeds = rng.integers(2**63, size=-(-n // self.settings.hearings))
-        self._drawn: dict[int, Example] = {}
-        return np.split(rng.permutation(np.resize(seeds, n)), self.settings.steps)
+    def epoch(self, rng: np.random.Generator) -> Sequence[int]:
+        return range(self.settings.steps)
 
-    def batch(self, of: Scenes, rng: np.random.Generator) -> Batch:
-        return stacked([self._example(int(seed)) for seed in of])
-
-    def _example(self, seed: int) -> Example:
-        if seed not in self._drawn:
-            rng, shares = np.random.default_rng(seed), np.array([part.share for part in self.parts])
-            part = self.parts[rng.choice(len(self.parts), p=shares / shares.sum())]
-            self._drawn[seed] = part.source.draw(round(self.settings.seconds * 100), rng)
-        return self._drawn[seed]
+    def batch(self, of: int, rng: np.random.Generator) -> Batch:
+        n, shares = round(self.settings.seconds * 100), np.array([part.share for part in self.parts])
+        chosen = rng.choice(len(self.parts), self.settings.batch_size, p=shares / shares.sum())
+        return stacked([self.parts[i].source.draw(n, rng) for i in chosen])
 
     def loss(self, batch: Batch) -> Tensor:
         sound, speech, counts = batch
-        logits = self.network.hear(sound)
-        n = logits.shape[1]  # an odd frame at the end may be left over
-        return balanced(logits, speech[:, :n], counts[:, :n])
+        logits, _ = self.network(self.network.framed(sound))
+        return balanced(logits, speech, counts)
 
     def dev(self) -> Sequence[Batch]:
         return self._judged if self.settings.keep == "best" else []
@@ -98,7 +84,7 @@ class Detection:
         device = next(self.network.parameters()).device
         scores, labels = [], []
         for sound, speech, counts in self._judged:
-            logits = self.network.hear(sound.to(device))
+            logits, _ = self.network(self.network.framed(sound.to(device)))
             scores.append(logits.cpu()[counts])
             labels.append(speech[counts])
         return {"dev_auc": auc(torch.cat(scores).numpy(), torch.cat(labels).numpy() > 0.5)}
@@ -113,7 +99,7 @@ def quieten(network: Detector, noise: Sequence[Samples], share: float) -> None:
     heard = []
     for samples in noise:
         sound = torch.from_numpy(samples[: len(samples) // FRAME * FRAME])[None]
-        heard.append(network.hear(sound).flatten())
+        heard.append(network(network.framed(sound))[0].flatten())
     network.out.bias -= torch.cat(heard).quantile(1 - share).clamp(min=0)
 
 

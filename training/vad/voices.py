@@ -12,17 +12,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from entrain.asr import RATE_HZ
-from entrain.tts import TTSError, load_tts, speakable
+from entrain.tts import load_tts
 from entrain_training.augment import Samples, at_peak
 from entrain_training.clips import LeftOut, find, held_out, read
 from entrain_training.schedule import TrainingError
 from entrain_training.vad.labels import FRAME, Labels, runs, spoken
 
 Part = Literal["train", "dev", "test"]
-TELLERS = {
-    "hibari": 1.0, "piper": 0.5, "espeak:en-us+f2": 0.1, "espeak:en-gb+m3": 0.1, "espeak:en-gb-x-rp+f5": 0.1, "espeak:en-us+m7": 0.1,
-}  # fmt: skip
-"""Voice → how much of a turn table it says, of what the first does. Those that aren't installed say nothing."""
 TEST_SHARE, DEV_SHARE = 0.2, 0.1
 NOISE_DEV_SHARE = 0.25  # of noise recordings: how often noise is taken for speech is told by few of them, some of them loud ones
 EDGE = 10  # frames kept before and after the speech of a clip
@@ -82,8 +78,7 @@ def voices(folders: Sequence[Path], part: Part, left_out: LeftOut, texts: Path |
         if not said:
             left_out.add(path, "nothing in it stands out as speech")
     if texts and part == "train":
-        for name, said in synthesised(texts, n_texts).items():
-            found[name] = said
+        found["hibari"] = synthesised(texts, n_texts)
     if not (kept := [said for said in found.values() if said]):
         raise TrainingError(
             f"no speech of the {part} part is in {', '.join(map(str, folders))}; give more speakers."
@@ -101,25 +96,13 @@ def cut(samples: Samples) -> list[Utterance]:
     return [Utterance(at_peak(samples[start * FRAME : end * FRAME], 0.0), labels[start:end])]
 
 
-def synthesised(table: Path, n: int) -> dict[str, list[Utterance]]:
-    """What people said in a turn table, by those of `TELLERS` that are installed: `n` turns by the default voice, fewer by the others;
-    four in five of 6 to 40 words, the rest shorter."""
+def synthesised(table: Path, n: int) -> list[Utterance]:
+    """What people said in a turn table, each fiftieth turn of 6 to 40 words, by the default voice."""
     with gzip.open(table, "rt", encoding="utf-8") as file:
-        rows = [(int(row["n_words"]), row["text"]) for row in csv.DictReader(file)]
-    long, short = (
-        [text for words, text in rows if least <= words <= most] for least, most in ((6, 40), (1, 5))
-    )
-    told: dict[str, list[Utterance]] = {}
-    for place, (name, share) in enumerate(TELLERS.items()):
-        try:
-            voice = load_tts(name)
-        except TTSError:
-            continue
-        some = islice(long[place:], 0, round(40 * n * share), 50)
-        lines = [*some, *islice(short[place:], 0, round(10 * n * share), 50)]
-        said = (voice.synthesise(line).audio.resample(RATE_HZ).samples for line in lines if speakable(line))
-        told[name] = [utterance for samples in said for utterance in cut(samples)]
-    return told
+        said = (row["text"] for row in csv.DictReader(file) if 6 <= int(row["n_words"]) <= 40)
+        lines = list(islice(said, 0, 50 * n, 50))
+    voice = load_tts("hibari")
+    return [u for line in lines for u in cut(voice.synthesise(line).audio.resample(RATE_HZ).samples)]
 
 
 def noises(folder: Path, part: Part, left_out: LeftOut) -> list[Samples]:
