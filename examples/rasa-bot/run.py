@@ -36,6 +36,9 @@ STEPS = 6
 
 def main() -> None:
     given = _options()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job starts with it ignored
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped then too
     try:
         _go(given)
