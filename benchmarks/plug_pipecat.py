@@ -43,6 +43,7 @@ class Seen:
     agent: list[list[tuple[float, float]]] = field(default_factory=list)
     """Pitch (st re 100 Hz) and rate (syllables/s) of each turn of each call, measured on its sound."""
     late: int = 0
+    """Replies that were neutral, since their plan was not there in 50 ms."""
 
 
 def run(console: Console, quick: bool = False) -> dict[str, object]:
@@ -168,7 +169,7 @@ def follows(seen: Seen, of: int) -> float:
 
 def report(console: Console, seen: dict[str, Seen]) -> dict[str, object]:
     table = Table(
-        "", "turns", "asked → first sound, ms: p50", "p95", "held, ms: p50", "p95", "event loop late by, ms: p95", "p99.9", "max", "r pitch", "r rate",
+        "", "turns", "asked → first sound, ms: p50", "p95", "held, ms: p50", "p95", "event loop late by, ms: p95", "p99.9", "max", "late", "r pitch", "r rate",
         title="Pipecat 1.14, in real time: Silero, Moonshine, scripted words (first after 150 ms), loudspeaker",
     )  # fmt: skip
     for name, one in seen.items():
