@@ -182,6 +182,7 @@ def report(console: Console, seen: dict[str, Seen]) -> dict[str, object]:
             *(f"{ms:.1f}" for ms in waits),
             *held,
             *(f"{ms:.1f}" for ms in stalls),
+            str(one.late),
             *r,
         )
     console.print(table)
