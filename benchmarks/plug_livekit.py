@@ -83,7 +83,7 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
                 found[name].append(asyncio.run(session(make(), voice(), users, n, i)))
     figures = {name: summary(sessions) for name, sessions in found.items()}
     table = Table(
-        "LiveKit Agents", "first sound ms: p50", "p95", "added: p50", "p95", "loop held ms: p95", "largest",
+        "LiveKit Agents", "first sound ms: p50", "p95", "added: p50", "p95", "late", "loop held ms: p95", "largest",
         "r pitch", "r rate", "r level",
         title=f"{n * rounds} turns: from the user's end (and {DELAY_S:g} s) to the first sound; the loop; and changes of the agent with the user's",
     )  # fmt: skip
@@ -94,7 +94,7 @@ def run(console: Console, quick: bool = False) -> dict[str, object]:
             figure["added_ms"] = [figure["first_ms"][i] - figures[against]["first_ms"][i] for i in (0, 1)]
             added = [f"{value:+.1f}" for value in figure["added_ms"]]
         table.add_row(
-            name, *(f"{value:.1f}" for value in figure["first_ms"]), *added, *(f"{value:.1f}" for value in figure["held_ms"]),
+            name, *(f"{value:.1f}" for value in figure["first_ms"]), *added, str(figure["late"]), *(f"{value:.1f}" for value in figure["held_ms"]),
             *(f"{r:.2f}" if r is not None else "–" for r in figure["r"].values()),
         )  # fmt: skip
     console.print(table)
@@ -117,6 +117,8 @@ class Session:
     late_ms: list[float]
     changes: list[tuple[NDArray[np.float64], NDArray[np.float64]]]
     """Of the user and of the agent, `(3,)` each, from turn to turn."""
+    late: int
+    """Replies that went without their targets."""
 
 
 async def session(agent: Any, voice: Any, users: list[Audio], n: int, seed: int) -> Session:
@@ -136,10 +138,13 @@ async def session(agent: Any, voice: Any, users: list[Audio], n: int, seed: int)
     ticking.cancel()
     with suppress(asyncio.CancelledError):
         await ticking
+    live = getattr(agent, "live", None)
     await call.close()
     user = np.diff([features(users[who], USER) for who in order[1:]], axis=0)
     agents = np.diff([features(audio, REPLY) for audio in call.loudspeaker.heard[1:]], axis=0)
-    return Session(waits_ms[1:], late_ms, list(zip(user, agents, strict=True)))
+    return Session(
+        waits_ms[1:], late_ms, list(zip(user, agents, strict=True)), live.aside.late if live else 0
+    )
 
 
 def summary(sessions: list[Session]) -> dict[str, Any]:
@@ -149,6 +154,7 @@ def summary(sessions: list[Session]) -> dict[str, Any]:
     return {
         "first_ms": [float(value) for value in np.percentile(waits_ms, [50, 95])],
         "held_ms": [float(np.percentile(late_ms, 95)), float(max(late_ms))],
+        "late": sum(one.late for one in sessions),
         "r": {name: correlation(user[:, i], agent[:, i]) for i, name in enumerate(FEATURES)},
     }
 
