@@ -28,6 +28,7 @@ demo: $(VENV)/.demo
 test:
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.test rasa
 	$(VENV)/bin/python -m pytest
+	for plugin in plugins/*/; do $(VENV)/bin/python -m pytest --durations=3 $$plugin/tests || exit 1; done
 	@echo "All passed. Next: 'make demo' to hear it, 'make bench' for the figures, CONTRIBUTING.md for the code."
 
 lint: $(VENV)/.lint

@@ -14,6 +14,10 @@ from benchmarks import (
     latency,
     live_reply,
     live_step,
+    plug_install,
+    plug_livekit,
+    plug_pipecat,
+    rasa,
     realise,
     reply,
     server_load,
@@ -32,6 +36,10 @@ PARTS = {
     "server_load": server_load.run,
     "voice_activity": voice_activity.run,
     "turn_end": turn_end.run,
+    "plug_pipecat": plug_pipecat.run,
+    "plug_livekit": plug_livekit.run,
+    "rasa": rasa.run,
+    "plug_install": plug_install.run,
 }
 
 
@@ -41,7 +49,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the figures as JSON.")] = Path("bench-out"),
 ) -> None:
     """The figures in the README: realised against target, turn end to targets, a reply's time, a live reply, training, a live step, the
-    server under load, voice activity and the end of turns. Half an hour on two cores."""
+    server under load, voice activity, the end of turns, and what the plug-ins cost and do. An hour on two cores."""
     unknown = set(only or []) - set(PARTS)
     if unknown:
         raise typer.BadParameter(f"no benchmark {', '.join(unknown)}; select from {', '.join(PARTS)}")
