@@ -56,6 +56,9 @@ class Aside:
         self._newest: Reply | None = None
         self._logged: set[str] = set()
         self._zero_s = time.monotonic() - talk.now_s
+        self._call(
+            talk.plan, "Good morning."
+        )  # loads the model and the dictionary, 1.3 s: not in the first turn
 
     @property
     def now_s(self) -> float:
@@ -297,6 +300,7 @@ class Reply:
     began_s: float | None = None
     """When its first sound went out."""
     sounds: list[Audio] = field(default_factory=list[Audio])
+    length_s: float = 0.0
     notes: tuple[str, ...] = ()
 
     def add(self, sound: Audio, now_s: float) -> None:
@@ -307,7 +311,8 @@ class Reply:
             raise ValueError(
                 f"a reply at {rate_hz} Hz goes on at {sound.rate_hz} Hz; one rate is needed. That part is left out."
             )
-        if _length_s(self.sounds) < MAX_TURN_S:
+        if self.length_s < MAX_TURN_S:
+            self.length_s += sound.duration_s
             self.sounds.append(sound)
 
     def audio(self) -> Audio | None:

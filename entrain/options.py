@@ -15,7 +15,10 @@ from typer.core import TyperGroup
 console = Console(stderr=True)  # progress and remarks; stdout is for results
 
 TTS = Annotated[
-    str, typer.Option("--tts", help="Voice: hibari, espeak[:language], piper[:file], kokoro[:speaker], coqui:folder.")
+    str,
+    typer.Option(
+        "--tts", help="Voice: hibari, espeak[:language], piper[:file], kokoro[:speaker], coqui:folder."
+    ),
 ]
 Engine = Annotated[str, typer.Option(help="Waveform engine: psola, world or signalsmith.")]
 Strength = Annotated[float, typer.Option(min=0, max=1, help="0 leaves the voice alone, 1 goes all the way.")]

@@ -24,7 +24,7 @@ from entrain.conversation import Entrainer
 from entrain.history import History
 from entrain.store import Store
 from entrain.strategy import Prediction, Strategy, Weighted
-from entrain.tts import TTS, Knobs, Rendition, Span, TTSError, load_tts
+from entrain.tts import TTS, Knobs, Rendition, Span, TTSError
 from entrain.turn import Features, Turn
 
 LOW_ST, LONG_S = -3.0, 2.0
@@ -178,7 +178,7 @@ class Failing(Weighted):
 
 def spoken(text: str, knobs: Knobs = Knobs()) -> Audio:
     """A user, by a voice that everybody has: hibari, moved as far as its knobs go."""
-    voice = load_tts("hibari")
+    voice = _agent().tts
     return voice.synthesise(text, voice.capability.clamp(knobs)).audio.resample(16_000)
 
 

@@ -45,7 +45,6 @@ class EntrainProcessor(FrameProcessor):
         self._usual = {lever.name: now(settings, lever.name) for lever in self._levers}
         self._told: Any = setting(self._levers, Knobs(), self._usual).values
         self._turn = self._quiet = self._knows_turns = False
-        self._warm: asyncio.Task[Targets] | None = None
         self._observer = AgentObserver(self)
         self._begin(None)
 
@@ -55,12 +54,8 @@ class EntrainProcessor(FrameProcessor):
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
         setup.pipeline_worker.add_observer(self._observer)
-        # The first plan loads the model; the user's first turn takes longer than that.
-        self._warm = self.create_task(asyncio.to_thread(self.aside.talk.plan, ""))
 
     async def cleanup(self) -> None:
-        if self._warm:
-            await asyncio.wait([self._warm])
         await self.aside.close()
         await super().cleanup()
 

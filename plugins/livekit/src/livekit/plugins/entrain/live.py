@@ -76,10 +76,7 @@ class Live:
         self._output: io.AudioOutput | None = None
         self._by_model = False
         self._logged: set[str] = set()
-        # The first plan loads the model and the dictionary, 1.3 s; the first turn takes longer than that.
-        self._tasks: set[asyncio.Task[Any]] = {
-            asyncio.create_task(asyncio.to_thread(aside.talk.plan, "Good morning."))
-        }
+        self._tasks: set[asyncio.Task[Any]] = set()
         session.on("user_state_changed", self._user_state)
         session.on("close", self._close)
         if get_job_context(required=False) is not None:
