@@ -14,14 +14,14 @@ Network = Literal["embedding", "conv-gru"]
 class Wake(Study):
     """Beside what all trainings have."""
 
-    epochs: int = Field(default=14, ge=1)
-    patience: int = Field(default=14, ge=1)
+    epochs: int = Field(default=12, ge=1)
+    patience: int = Field(default=12, ge=1)
     """The dev part is small, and falls late, with the learning rate."""
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=1.5e-3, gt=0, le=1)
     network: Network = "embedding"
     """`embedding`: a small head on the bundled speech-embedding network. `conv-gru`: from scratch, on log-Mel."""
-    hidden: int = Field(default=128, ge=1)
+    hidden: int = Field(default=64, ge=1)
     """Units of the embedding head's layer."""
     heads: int = Field(default=4, ge=1)
     """That are trained beside each other and whose mean counts."""
@@ -33,7 +33,7 @@ class Wake(Study):
     blur: float = Field(default=0.3, ge=0)
     """Noise on the head's embeddings in training, in standard deviations of each value."""
 
-    mixes: int = Field(default=256, ge=1)
+    mixes: int = Field(default=220, ge=1)
     """New ones each epoch."""
     passes: int = Field(default=6, ge=1)
     """How often each mix is learnt from before it is thrown away; making one costs more than learning from it."""
@@ -42,19 +42,19 @@ class Wake(Study):
     max_negatives: int = Field(default=5, ge=0)
     label_steps: int = Field(default=50, ge=1)
     """Steps after each activate's end that are to score high, of conv-gru: 20 ms each."""
-    snr_db: tuple[float, float] = (3.0, 30.0)
+    snr_db: tuple[float, float] = (3.0, 20.0)
     """Noise is so far below speech."""
     shift_st: float = Field(default=4.0, ge=0)
     """Voices are made so much smaller or larger: pitch and formants together."""
     tempo_x: tuple[float, float] = (0.8, 1.25)
-    real_share: float = Field(default=0.4, ge=0, le=1)
+    real_share: float = Field(default=0.25, ge=0, le=1)
     """Of the activates, where there are recordings and synthesis; the rest is synthesised."""
 
-    n_synthesised: int = Field(default=700, ge=0)
+    n_synthesised: int = Field(default=500, ge=0)
     """Times that the word is said by synthesis."""
     n_near: int = Field(default=400, ge=0)
     """Near misses, likewise."""
-    n_sentences: int = Field(default=800, ge=0)
+    n_sentences: int = Field(default=400, ge=0)
     dev_share: float = Field(default=0.2, gt=0, lt=1)
     """Of recordings, sentences and espeak's voices: for the choice of the epoch and the threshold only."""
     dev_mixes: int = Field(default=64, ge=1)
