@@ -111,8 +111,9 @@ class Trained:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    content = _read(path)
     try:
-        record = json.loads(_read(path))
+        record = json.loads(content)
         schema, form = record["schema"], record["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is not the config of an entrain model: {error}") from error
