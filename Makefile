@@ -28,7 +28,7 @@ demo: $(VENV)/.demo
 test:
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.test rasa
 	$(VENV)/bin/python -m pytest
-	for plugin in plugins/*/; do $(VENV)/bin/python -m pytest --durations=3 $$plugin/tests || exit 1; done
+	@$(MAKE) --no-print-directory -j3 --output-sync=target $(patsubst plugins/%/tests,test-%,$(wildcard plugins/*/tests))
 	@echo "All passed. Next: 'make demo' to hear it, 'make bench' for the figures, CONTRIBUTING.md for the code."
 
 lint: $(VENV)/.lint
@@ -78,6 +78,10 @@ $(VENV)/.test: pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.tom
 $(VENV)/.lint: $(VENV)/.test
 	$(PIP) --editable '.[dev]'
 	@touch $@
+
+# Each plug-in's tests by themselves, beside each other: they mostly wait, in real time.
+test-%: plugins/%/tests
+	$(VENV)/bin/python -m pytest --durations=3 $<
 
 # Rasa's own environment, of Python 3.8 to 3.10, while entrain's is made; where it can't be, a test says so.
 rasa:

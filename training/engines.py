@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -54,9 +55,11 @@ def cores() -> int:
 
 
 def processes(jobs: int) -> Any:
-    """A pool of so many, each on one thread of its own: more would fight for the cores."""
+    """A pool of so many, each on one thread of its own: more would fight for the cores. Ctrl-C reaches all of them; this process ends them."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return import_module("loky").ProcessPoolExecutor(max_workers=jobs, timeout=IDLE_S, env=threads)
+    return import_module("loky").ProcessPoolExecutor(
+        max_workers=jobs, timeout=IDLE_S, env=threads, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )  # fmt: skip
 
 
 def _submit(executor: Any, task: Task) -> Future[Made]:
