@@ -15,7 +15,7 @@ DATA   ?= ../shared/data
 .PHONY: help demo test rasa lint bench prepared results results-aux weights clean system-demo system-test
 help:
 	@echo "make demo   set up, then hold four conversations with a real reading and write reports (2 minutes)"
-	@echo "make test   set up everything optional too, and run the tests (half an hour)"
+	@echo "make test   set up everything optional too, and run the tests (40 minutes)"
 	@echo "make lint   ruff and pyright"
 	@echo "make results  train and evaluate all variants, and write results/index.html (an hour; goes on where it was stopped)"
 	@echo "make results-aux  the same for voice activity, wake word and emotion: results/aux/results.html (three hours)"
