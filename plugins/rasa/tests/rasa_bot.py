@@ -15,7 +15,7 @@ import threading
 import time
 import wave
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PLUGIN, EXAMPLE = ROOT / "plugins" / "rasa", ROOT / "examples" / "rasa-bot"
+sys.path.insert(0, str(EXAMPLE))
+from bot_servers import free_ports as free_ports  # noqa: E402
+
 ENV = Path(os.environ.get("ENTRAIN_RASA_ENV", ROOT / ".venv-rasa"))
 SET_UP_S = 1_200  # Rasa alone is two to four minutes
 NO_PYTHON = "none was found that runs"
@@ -125,14 +128,6 @@ def _until_ready(process: subprocess.Popen[str]) -> list[str]:
         pytest.skip(printed[-1])
     assert "Ctrl-C ends it" in said, said
     return printed
-
-
-def free_ports(n: int) -> list[int]:
-    with ExitStack() as stack:
-        places = [stack.enter_context(socket.socket()) for _ in range(n)]
-        for place in places:
-            place.bind(("127.0.0.1", 0))
-        return [place.getsockname()[1] for place in places]
 
 
 def until(condition: Callable[[], bool], timeout_s: float) -> None:
